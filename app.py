@@ -1,0 +1,95 @@
+"""Start the page: `python app.py`, or `gradio app.py` while working on it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+import gradio as gr
+
+from app import ui
+from app.engine import Engine, Options
+from mmsr_core.presets import PRESETS
+
+if gr.NO_RELOAD:
+    engine = Engine()
+demo = ui.build(engine)
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="MMSR Studio: photo super-resolution with depth, segmentation, edges and words."
+    )
+    public = [name for name, row in PRESETS.items() if row.public]
+    parser.add_argument(
+        "--preset",
+        default=Options.preset,
+        choices=list(PRESETS),
+        help=f"which model: {', '.join(public)} (default %(default)s)",
+    )
+    parser.add_argument(
+        "--weights", help="folder or hub id of the weights, where the preset bundles none or others are wanted"
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ... (default: the fastest there is)")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; 0.0.0.0 opens the page to the network (default %(default)s)",
+    )
+    parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
+    parser.add_argument(
+        "--share",
+        action="store_true",
+        help="open a public link through Gradio's tunnel; photos then leave this machine",
+    )
+    parser.add_argument(
+        "--auth",
+        metavar="USER:PASS",
+        help="ask for this name and password (or set MMSR_AUTH, which other users of this machine cannot read)",
+    )
+    parser.add_argument(
+        "--max-megapixels",
+        type=float,
+        default=Options.max_megapixels,
+        help="largest input photo in megapixels (default %(default)s)",
+    )
+    parser.add_argument(
+        "--queue-size",
+        type=int,
+        default=20,
+        help="visitors who may wait before new ones are turned away (default %(default)s)",
+    )
+    parser.add_argument("--mcp", action="store_true", help="offer the API as MCP tools as well (needs gradio[mcp])")
+    args = parser.parse_args(argv)
+    args.auth = os.environ.get("MMSR_AUTH") if args.auth is None else args.auth
+    if args.auth is not None and not all(args.auth.partition(":")[::2]):
+        parser.error("--auth: got no USER:PASS, wanted a name and a password with a colon between them")
+    if args.max_megapixels <= 0 or args.queue_size < 1:
+        parser.error("--max-megapixels and --queue-size: wanted numbers above 0")
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = arguments(argv)
+    engine.options = Options(args.preset, args.weights, args.device, args.max_megapixels)
+    demo.queue(max_size=args.queue_size, default_concurrency_limit=4)
+    demo.launch(
+        server_name=args.host,
+        server_port=args.port,
+        share=args.share,
+        auth=None if args.auth is None else tuple(args.auth.split(":", 1)),
+        mcp_server=args.mcp,
+        max_file_size="200mb",
+        show_error=False,
+        run_history=False,
+        enable_monitoring=False,
+        footer_links=["api"],
+        prevent_thread_lock=True,
+        **ui.look(),
+    )
+    engine.start()  # after the page is up, so that loading never delays it
+    demo.block_thread()
+
+
+if __name__ == "__main__":
+    main()

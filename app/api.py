@@ -1,0 +1,181 @@
+"""The documented endpoints `/extract`, `/restore` and `/compare`, for `gradio_client` and MCP.
+
+Each docstring is what a caller reads in the API page, and what an MCP client is told.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app import compare as tab
+from app import texts, widgets
+from app.engine import Engine
+from app.handlers import DEVICE, without_folders
+from app.run import tabled
+from app.widgets import Upload
+from mmsr_core import compare
+from mmsr_core.images import Photo, encode, open_map, open_photo
+from mmsr_core.modalities import MODALITIES
+from mmsr_core.recipe import record
+from mmsr_core.settings import Settings
+
+KEEP_SECONDS = 3600  # how long a result waits to be fetched
+NAMES = tuple(row.name for row in MODALITIES)
+
+
+class Api:
+    """The endpoints. Files they make live in one folder that goes with the process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._scratch = tempfile.TemporaryDirectory(prefix="mmsr-api-")
+
+    def extract(self, photo: Upload) -> list[Any]:
+        """Read the modalities of a photo.
+
+        Args:
+            photo: the picture to read.
+
+        Returns:
+            Caption, depth map (near is bright), segmentation (palette colours), edges (white on black).
+        """
+        try:
+            found = self.engine.upscaler().extract(self.opened(photo).rgb)
+        except ValueError as error:
+            raise refused(error) from None
+        return [found.get(name) for name in NAMES]
+
+    def restore(
+        self,
+        photo: Upload,
+        settings: str,
+        caption: str | None,
+        depth: Upload,
+        segmentation: Upload,
+        edge: Upload,
+        off: str,
+    ) -> list[Any]:
+        """Enlarge a photo.
+
+        Args:
+            photo: the picture to enlarge.
+            settings: JSON object with any of the settings, e.g. {"weight": 4, "seed": 1, "steps": 8}.
+            caption: what the photo shows; empty to have it written.
+            depth: depth map, near is bright; empty to have it extracted.
+            segmentation: segmentation map in palette colours; empty to have it extracted.
+            edge: edge map, white on black; empty to have it extracted.
+            off: modalities to leave out, comma-separated, of text, depth, segmentation, edge.
+
+        Returns:
+            The picture as PNG with its recipe inside, and the recipe as JSON text.
+        """
+        try:
+            opened, wanted = self.opened(photo), Settings.from_json(settings or "{}")
+            given = {"text": caption or None, "depth": depth, "segmentation": segmentation, "edge": edge}
+            modalities, sources = self.gather(opened, given, off)
+            result = self.engine.upscaler().restore(opened.rgb, modalities, wanted)
+            info = self.engine.upscaler().info
+            recipe = record(wanted, result.seed, info.preset, info.hash, modalities, sources, opened.rgb).to_json()
+            return [self.kept(encode(result.finish(), opened, "png", recipe, strip_gps=wanted.strip_gps)), recipe]
+        except (ValueError, FloatingPointError) as error:
+            raise refused(error) from None
+
+    def compare(self, photo: Upload, settings: str, kind: str, values: str, name: str) -> list[Any]:
+        """Compare variants of one enlargement with the same seed and noise.
+
+        Args:
+            photo: the picture to enlarge.
+            settings: JSON object with any of the settings.
+            kind: guidance (cfg, null-cfg, m-cfg), weight (values of w) or temperature (values of one modality's).
+            values: comma-separated numbers for weight or temperature; empty for the defaults.
+            name: the modality of a temperature sweep.
+
+        Returns:
+            The labelled grid as PNG, and the numbers of each picture as JSON text.
+        """
+        try:
+            opened, wanted = self.opened(photo), Settings.from_json(settings or "{}")
+            modalities, _ = self.gather(opened, {}, "")
+            plan = tab.plan_for(kind, modalities, wanted, values, compare.GUIDANCE_MODES, name)
+            states = compare.run(self.engine.upscaler(), opened.rgb, plan.variants)
+            results = [state.step.result for state in states if state.step.result is not None]
+        except (ValueError, FloatingPointError) as error:
+            raise refused(error) from None
+        images = [result.finish() for result in results]
+        numbers = [tabled(image, opened, None) for image in images]
+        labels = [variant.label for variant in plan.variants]
+        sheet = tab.sheet(plan, images, numbers, results[0].seed)
+        rows = [{"label": label, "seed": results[0].seed, **row} for label, row in zip(labels, numbers, strict=True)]
+        return [sheet, json.dumps(rows)]
+
+    def opened(self, photo: Upload | None) -> Photo:
+        if photo is None:
+            raise ValueError("photo: got nothing, wanted a picture")
+        return open_photo(photo.path, self.engine.options.max_pixels, photo.name)
+
+    def gather(self, photo: Photo, given: dict[str, Any], off: str) -> tuple[dict[str, Any], dict[str, str]]:
+        """The modalities as given, the others extracted, those switched off left out."""
+        left_out = [word.strip() for word in (off or "").split(",") if word.strip()]
+        unknown = sorted(set(left_out) - set(NAMES))
+        if unknown:
+            raise ValueError(f"off: got {', '.join(unknown)}, wanted some of {', '.join(NAMES)}")
+        found: dict[str, Any] = {}
+        sources: dict[str, str] = {}
+        for row in MODALITIES:
+            value = given.get(row.name)
+            if row.name in left_out:
+                continue
+            if value is not None:
+                found[row.name] = row.check(open_map(value.path, value.name) if isinstance(value, Upload) else value)
+                sources[row.name] = "uploaded" if row.kind == "map" else "edited"
+        missing = tuple(name for name in NAMES if name not in found and name not in left_out)
+        if missing:
+            found |= self.engine.upscaler().extract(photo.rgb, missing)
+        return {name: found[name] for name in NAMES if name in found}, sources
+
+    def kept(self, data: bytes) -> str:
+        """A file that is there for a while; older ones go."""
+        folder = Path(self._scratch.name)
+        for old in folder.iterdir():
+            if time.time() - old.stat().st_mtime > KEEP_SECONDS:
+                old.unlink(missing_ok=True)
+        path = folder / f"result-{uuid.uuid4().hex}.png"
+        path.write_bytes(data)
+        return str(path)
+
+
+def refused(error: Exception) -> gr.Error:
+    """A refusal as the client's exception: a sentence without a path."""
+    return gr.Error(without_folders(texts.sentence(error)), print_exception=False)
+
+
+def endpoints(engine: Engine) -> None:
+    """Hidden widgets give the endpoints their types; Gradio checks that files are uploads."""
+    api = Api(engine)
+    public = {"concurrency_id": DEVICE, "concurrency_limit": 1, "api_visibility": "public"}
+    with gr.Row(visible=False):
+        button = gr.Button("call")
+        photo = widgets.unopened_image("photo")
+        settings = gr.Textbox("{}", label="settings")
+        caption = gr.Textbox(label="caption")
+        maps = [widgets.unopened_image(row.name) for row in MODALITIES if row.kind == "map"]
+        off = gr.Textbox("", label="off")
+        shown = [gr.Textbox(label=row.label) if row.kind == "text" else _shown(row.label) for row in MODALITIES]
+        picture, recipe = _shown("picture"), gr.Textbox(label="recipe")
+        kind = gr.Radio([key for key in tab.KINDS if key != "edits"], value="guidance", label="kind")
+        values, name = gr.Textbox("", label="values"), gr.Textbox("depth", label="name")
+        sheet, numbers = _shown("grid"), gr.Textbox(label="numbers")
+    button.click(api.extract, [photo], shown, api_name="extract", **public)
+    button.click(api.restore, [photo, settings, caption, *maps, off], [picture, recipe], api_name="restore", **public)
+    button.click(api.compare, [photo, settings, kind, values, name], [sheet, numbers], api_name="compare", **public)
+
+
+def _shown(label: str) -> gr.Image:
+    return gr.Image(label=label, format="png", type="filepath")

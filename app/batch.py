@@ -1,0 +1,121 @@
+"""The Batch tab: many files with the settings of the Studio tab, one zip at the end."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app import controls, texts
+from app.handlers import Changes, Handlers, guarded, guarded_stream, without_folders
+from app.visit import Visit
+from mmsr_core import batch
+
+
+class Stopped(Exception):
+    """The visitor pressed Stop in the middle of a photo."""
+
+
+class Batch(Handlers):
+    """Handlers of the Batch tab."""
+
+    @property
+    def notice(self) -> gr.HTML:
+        return self.page.batch_notice
+
+    @property
+    def status(self) -> gr.HTML:
+        return self.page.batch_status
+
+    def press(self, visit: Visit) -> Changes:
+        visit.stop.clear()
+        return {**self.buttons(True), self.status: texts.progress(0, "Waiting for the device")}
+
+    def buttons(self, busy: bool) -> Changes:
+        return {
+            self.page.batch_start: gr.Button(interactive=not busy),
+            self.page.batch_stop: gr.Button(interactive=busy),
+        }
+
+    def stop(self, visit: Visit) -> Changes:
+        visit.stop.set()
+        return {self.status: texts.progress(1, "Stopping; what is done is kept")}
+
+    @guarded
+    def chosen(self, visit: Visit, paths: list[str] | None) -> Changes:
+        """A folder was chosen: its pictures join the list."""
+        return {self.page.batch_files: _pictures(paths)}
+
+    @guarded_stream(after=lambda self: self.buttons(False))
+    def start(self, visit: Visit, paths: list[str] | None, form: str, *values: Any) -> Iterator[Changes]:
+        """Photo after photo; a failure is a line in the report and does not stop the others."""
+        wanted = controls.read(values)
+        settings = wanted.settings.with_(seed=None) if wanted.new_seed else wanted.settings
+        if not paths:
+            raise ValueError("Choose some photos or a folder first.")
+        if len(paths) > self.engine.options.max_files:
+            raise ValueError(f"Got {len(paths)} files, wanted at most {self.engine.options.max_files} in one batch.")
+        jobs = self.jobs(visit, paths, form)
+        given = {name: None for name, slot in visit.slots.items() if not slot.on}
+        order = batch.Order(settings, given)
+        lines: list[tuple[str, str]] = []
+        for number, job in enumerate(jobs):
+            if visit.stop.is_set():
+                break
+            text = f"{number + 1} of {len(jobs)}: {job.source.name}"
+            yield {self.status: texts.progress(number / len(jobs), text)}
+            lines.append(self.one(visit, job, order))
+            yield {self.page.batch_report: texts.report(lines)}
+        self.pack(visit, jobs)
+        done = sum(state == "done" for state, _ in lines)
+        left = f", {len(jobs) - len(lines)} not started" if len(lines) < len(jobs) else ""
+        yield {
+            self.status: texts.notice(f"{done} of {len(jobs)} done{left}."),
+            self.page.batch_save: gr.Button(interactive=done > 0),
+        }
+
+    def jobs(self, visit: Visit, paths: list[str], form: str) -> list[batch.Job]:
+        """The uploads side by side in one folder, and the results to make of them."""
+        shutil.rmtree(visit.folder / "batch", ignore_errors=True)
+        inbox = visit.folder / "batch" / "in"
+        inbox.mkdir(parents=True)
+        for path in map(Path, paths):
+            target = inbox / path.name
+            if target.exists():
+                target = inbox / f"{path.stem}-{len(list(inbox.iterdir()))}{path.suffix}"
+            shutil.copyfile(path, target)
+        return batch.plan(inbox, visit.folder / "batch" / "out", form)
+
+    def one(self, visit: Visit, job: batch.Job, order: batch.Order) -> tuple[str, str]:
+        """One photo: (state, line for the report)."""
+
+        def progress(job: batch.Job, step: Any) -> None:
+            if visit.stop.is_set():
+                raise Stopped("stopped by you")
+
+        outcome = next(batch.run(self.engine.upscaler(), [job], order, progress))
+        state = "stopped" if outcome.state == "failed" and visit.stop.is_set() else outcome.state
+        return state, f"{job.source.name}: stopped" if state == "stopped" else without_folders(outcome.message)
+
+    def pack(self, visit: Visit, jobs: list[batch.Job]) -> None:
+        with zipfile.ZipFile(visit.folder / "batch.zip", "w") as bundle:
+            for job in jobs:
+                if job.target.exists():
+                    bundle.write(job.target, job.target.name)
+
+    @guarded
+    def save(self, visit: Visit) -> Changes:
+        path = visit.folder / "batch.zip"
+        if not path.exists():
+            raise ValueError("There is no finished batch to save yet.")
+        return {self.page.file: str(path)}
+
+
+def _pictures(paths: list[str] | None) -> list[str]:
+    """The pictures among the files of a folder; other files and hidden ones are left out."""
+    found = [path for path in paths or [] if Path(path).suffix.lower() in batch.READABLE]
+    return sorted(path for path in found if not Path(path).name.startswith("."))

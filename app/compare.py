@@ -1,0 +1,225 @@
+"""The Compare tab: the same photo, seed and noise, one thing changed at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from app import controls, examples, texts, views
+from app.handlers import Changes, Handlers, guarded, guarded_stream
+from app.maps import Maps
+from app.run import tabled
+from app.visit import Visit
+from mmsr_core import compare
+from mmsr_core.images import Photo, open_photo
+from mmsr_core.settings import Settings, declared
+
+KINDS = {
+    "guidance": "Guidance: cfg, null-cfg, m-cfg",
+    "weight": "Sweep of the weight w",
+    "temperature": "Sweep of one temperature",
+    "edits": "Did my edits matter?",
+}
+WORKED = (2, "depth", (0.4, 10.0))  # example photo, modality, temperatures
+
+
+@dataclass
+class Plan:
+    """What to compute and how to lay it out: rows x columns of variants."""
+
+    title: str
+    variants: list[compare.Variant]
+    rows: Sequence[str]
+    columns: Sequence[str]
+    x: Sequence[float] = ()  # of the curve, empty for none
+    x_label: str = ""
+
+
+class Compare(Handlers):
+    """Handlers of the Compare tab."""
+
+    def __init__(self, maps: Maps) -> None:
+        super().__init__(maps.engine, maps.page)
+        self.maps = maps
+
+    @property
+    def notice(self) -> gr.HTML:
+        return self.page.compare_notice
+
+    @property
+    def status(self) -> gr.HTML:
+        return self.page.compare_status
+
+    def press(self, visit: Visit) -> Changes:
+        visit.stop.clear()
+        return {**self.buttons(True), self.status: texts.progress(0, "Waiting for the device")}
+
+    def buttons(self, busy: bool) -> Changes:
+        started = {button: gr.Button(interactive=not busy) for button in (self.page.compare_start, self.page.worked)}
+        return {**started, self.page.compare_stop: gr.Button(interactive=busy)}
+
+    def stop(self, visit: Visit) -> Changes:
+        visit.stop.set()
+        return {self.status: texts.progress(1, "Stopping after this step")}
+
+    def options(self, kind: str) -> Changes:
+        """Only the fields that the kind needs."""
+        return {
+            self.page.compare_weights: gr.Textbox(visible=kind == "weight"),
+            self.page.compare_modes: gr.CheckboxGroup(visible=kind == "weight"),
+            self.page.compare_name: gr.Dropdown(visible=kind == "temperature"),
+            self.page.compare_temperatures: gr.Textbox(visible=kind == "temperature"),
+        }
+
+    @guarded_stream(after=lambda self: self.buttons(False))
+    def start(self, visit: Visit, kind: str, weights: str, modes: list, name: str, temperatures: str, *values: Any):
+        """Compare with the photo, maps and settings of the Studio tab."""
+        wanted = controls.read(values)
+        settings = wanted.settings.with_(seed=None) if wanted.new_seed else wanted.settings
+        if visit.photo is None:
+            raise ValueError("Load a photo on the Studio tab first, or try the worked example.")
+        for changes in self.maps.extract(visit, self.maps.missing(visit)):
+            yield {self.status: changes.pop(self.page.status, ""), **changes}
+        modalities = visit.modalities()
+        if kind == "edits":
+            plan = _edits(visit, modalities, settings)
+        else:
+            plan = plan_for(kind, modalities, settings, weights if kind == "weight" else temperatures, modes, name)
+        yield from self.compute(visit, visit.photo, plan)
+
+    @guarded_stream(after=lambda self: self.buttons(False))
+    def worked(self, visit: Visit) -> Iterator[Changes]:
+        """What a depth temperature of 0.4 against 10 does, on a bundled photo; the visitor's own is left alone."""
+        index, name, temperatures = WORKED
+        photo = open_photo(examples.path(index))
+        yield {self.status: texts.progress(0, "Reading the example photo")}
+        modalities = self.engine.upscaler().extract(photo.rgb)
+        plan = _temperatures(modalities, Settings(seed=1), name, temperatures)
+        yield from self.compute(visit, photo, plan)
+
+    def compute(self, visit: Visit, photo: Photo, plan: Plan) -> Iterator[Changes]:
+        """Sample variant after variant; Stop keeps those that are done."""
+        done: list[Any] = []
+        states = compare.run(self.engine.upscaler(), photo.rgb, plan.variants)
+        try:
+            for state in states:
+                if visit.stop.is_set():
+                    break
+                prefix = f"Picture {state.index + 1} of {state.count} ({state.variant.label}) · "
+                yield {self.status: texts.step(state.step, prefix), **self.live(state, photo)}
+                if state.step.result is not None:
+                    done.append(state.step.result)
+        finally:
+            states.close()
+        stopped = "Stopped; what was done is kept." if visit.stop.is_set() else ""
+        yield {self.status: texts.notice(stopped), **(self.show(visit, photo, plan, done) if done else {})}
+
+    def live(self, state: compare.State, photo: Photo) -> Changes:
+        preview = state.step.preview  # decoded when asked for
+        if preview is None or state.step.result is not None:
+            return {}
+        scale = state.variant.settings.scale
+        size = (photo.rgb.width * scale, photo.rgb.height * scale)
+        return {self.page.compare_viewer: views.preview(preview, size)}
+
+    def show(self, visit: Visit, photo: Photo, plan: Plan, done: list[Any]) -> Changes:
+        """Viewer, numbers and, when all is done, the grid with its curve."""
+        labels = [variant.label for variant in plan.variants[: len(done)]]
+        images = [result.finish() for result in done]
+        reference = None if visit.reference is None or photo is not visit.photo else visit.reference
+        numbers = [tabled(image, photo, reference) for image in images]
+        shown = views.Comparison(["Plain upscale (bicubic)", *labels], [done[0].bicubic, *images], done[0].tiles)
+        changes = {
+            self.page.compare_viewer: shown.value(1, len(images)),
+            self.page.compare_numbers: texts.table(labels, numbers),
+        }
+        if len(done) < len(plan.variants):
+            return changes
+        visit.comparison = sheet(plan, images, numbers, done[0].seed)
+        alt = f"{plan.title}: {', '.join(labels)}, seed {done[0].seed}"
+        shown = f'<img class="sheet" src="{views.data_url(visit.comparison)}" alt="{alt}">'
+        return {**changes, self.page.compare_sheet: shown, self.page.compare_save: gr.Button(interactive=True)}
+
+    @guarded
+    def save(self, visit: Visit) -> Changes:
+        if visit.comparison is None:
+            raise ValueError("There is no finished comparison to save yet.")
+        path = visit.folder / "comparison.png"
+        visit.comparison.save(path)
+        return {self.page.file: str(path)}
+
+
+def plan_for(kind: str, modalities: Mapping, settings: Settings, words: str, modes: Sequence[str], name: str) -> Plan:
+    """The variants of one kind of comparison; `words` are the swept values, empty for the usual ones.
+
+    Raises:
+        ValueError: an unknown kind, no mode, or values outside the range.
+    """
+    if kind == "guidance":
+        variants = compare.by_guidance(modalities, settings)
+        return Plan("Guidance mode", variants, [f"w = {settings.weight:g}"], [row.label for row in variants])
+    if kind == "temperature":
+        return _temperatures(modalities, settings, name, _numbers(words, "temperature", compare.SWEEP_TEMPERATURES))
+    if kind != "weight":
+        raise ValueError(f"kind: got {kind!r}, wanted guidance, weight or temperature")
+    weights = _numbers(words, "weight", compare.SWEEP_WEIGHTS)
+    modes = [mode for mode in compare.GUIDANCE_MODES if mode in modes]
+    if not modes:
+        raise ValueError("Choose at least one guidance mode for the sweep.")
+    variants = compare.by_weight(modalities, settings, weights, modes)
+    return Plan("Guidance weight", variants, modes, [f"w = {w:g}" for w in weights], weights, "weight w")
+
+
+def sheet(plan: Plan, images: list[Image.Image], numbers: list[Mapping[str, float]], seed: int) -> Image.Image:
+    """The labelled grid, and below it each number over the swept value."""
+    width = len(plan.columns)
+    small = [views.fitted(image, 512) for image in images]
+    cells = [small[start : start + width] for start in range(0, len(small), width)]
+    parts = [views.picture(views.grid(plan.rows, plan.columns, cells, f"{plan.title}, seed {seed}"))]
+    for key in numbers[0] if len(plan.x) > 1 else ():
+        lines = {row: [cell[key] for cell in numbers[y * width : (y + 1) * width]] for y, row in enumerate(plan.rows)}
+        parts.append(views.picture(views.curve(plan.x, lines, plan.x_label, key)))
+    return views.stacked(parts)
+
+
+def _temperatures(modalities: Mapping, settings: Settings, name: str, values: Sequence[float]) -> Plan:
+    if name not in modalities:
+        raise ValueError(f"The {name} is switched off, so its temperature changes nothing; switch it on first.")
+    variants = compare.by_temperature(modalities, settings, name, values)
+    return Plan(
+        f"{name.capitalize()} temperature", variants, [name], [f"{value:g}" for value in values], values, "temperature"
+    )
+
+
+def _edits(visit: Visit, modalities: Mapping, settings: Settings) -> Plan:
+    edited = [name for name, slot in visit.slots.items() if slot.on and slot.made_by_hand]
+    if not edited:
+        raise ValueError("Nothing is edited or uploaded yet; change a map or the caption on the Studio tab first.")
+    extracted = dict(modalities)
+    for name in edited:
+        if visit.slots[name].extracted is None:
+            raise ValueError(f"The {name} was never extracted from this photo; press Re-extract, then edit it again.")
+        extracted[name] = visit.slots[name].extracted
+    variants = compare.by_edits(modalities, extracted, settings)
+    return Plan(f"Edits of {', '.join(edited)}", variants, ["result"], [row.label for row in variants])
+
+
+def _numbers(words: str, name: str, usual: Sequence[float]) -> list[float]:
+    """ "2, 6, 10" -> numbers inside the range of the setting; nothing -> the usual ones.
+
+    Raises:
+        ValueError: no number, too many, or one outside the range.
+    """
+    low, high = declared(name).metadata["range"]
+    try:
+        found = [float(word) for word in words.replace(";", ",").split(",") if word.strip()]
+    except ValueError:
+        raise ValueError(f"{name}: got {words!r}, wanted numbers with commas between them") from None
+    found = found if found else list(usual)
+    if len(found) > 8 or not all(low <= value <= high for value in found):
+        raise ValueError(f"{name}: got {words!r}, wanted 1 to 8 numbers from {low:g} to {high:g}")
+    return found

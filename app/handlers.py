@@ -1,0 +1,111 @@
+"""What all handlers share: errors become sentences on the page, nothing the visitor made is lost."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app import controls, texts
+from app.engine import Engine
+from app.page import Page
+from app.visit import Visit
+from mmsr_core.settings import Settings
+
+DEVICE = "device"  # concurrency id of everything that computes on the model
+log = logging.getLogger(__name__)
+_FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][\w.\-]+){2,}[/\\]?")
+Changes = dict[Any, Any]
+
+
+class Handlers:
+    """Base of the handlers of one part of the page."""
+
+    def __init__(self, engine: Engine, page: Page) -> None:
+        self.engine = engine
+        self.page = page
+
+    @property
+    def notice(self) -> gr.HTML:
+        """Where this part of the page says what went wrong."""
+        return self.page.notice
+
+    @property
+    def status(self) -> gr.HTML:
+        """Where this part of the page shows progress."""
+        return self.page.status
+
+    def waiting(self) -> Iterator[Changes]:
+        """Stages of loading, while there is something to wait for."""
+        if not self.engine.ready:
+            for stage in self.engine.stages():
+                yield {self.page.status: texts.progress(0, stage.capitalize())}
+
+    def plan(self, visit: Visit, settings: Settings) -> str:
+        """The cost line; empty while there is no photo or no model."""
+        if visit.photo is None:
+            return ""
+        if not self.engine.ready:
+            return texts.notice("The cost is shown as soon as the model is loaded.")
+        size = visit.photo.rgb.size
+        return texts.plan(size, self.engine.upscaler().plan(size, settings))
+
+    def planned(self, visit: Visit, *values: Any) -> Changes:
+        """The cost line for what the widgets say now."""
+        return {self.page.plan: self.plan(visit, controls.read(values).settings)}
+
+
+def refusal(error: Exception) -> str:
+    """An error as a notice. What the core did not foresee is logged here and named, without a path, on the page."""
+    if isinstance(error, (ValueError, gr.Error)):
+        return texts.notice(without_folders(texts.sentence(error)), "bad")
+    log.exception("unforeseen error in a handler")
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        return texts.notice("The device ran out of memory. Choose a smaller tile or scale and run again.", "bad")
+    return texts.notice(
+        f"The server met an unforeseen {type(error).__name__}. Your photo, maps and settings are kept; try again.",
+        "bad",
+    )
+
+
+def without_folders(text: str) -> str:
+    """The text with every path cut down to its last part."""
+    return _FOLDERS.sub(lambda match: Path(match.group().rstrip("/\\")).name, text)
+
+
+def guarded(method: Callable) -> Callable:
+    """Errors of a handler that returns changes: shown in the notice, everything else stays as it is."""
+
+    @wraps(method)
+    def inner(self: Handlers, *args: Any, **kwargs: Any) -> Changes:
+        try:
+            return {self.notice: "", **(method(self, *args, **kwargs) or {})}
+        except Exception as error:
+            return {self.notice: refusal(error)}
+
+    return inner
+
+
+def guarded_stream(after: Callable[[Any], Mapping] | None = None) -> Callable:
+    """The same for a handler that yields changes; `after(self)` is what must change at the end, come what may."""
+
+    def decorate(method: Callable) -> Callable:
+        @wraps(method)
+        def inner(self: Handlers, *args: Any, **kwargs: Any) -> Iterator[Changes]:
+            final = {} if after is None else dict(after(self))
+            try:
+                yield {self.notice: ""}
+                yield from method(self, *args, **kwargs)
+            except Exception as error:
+                final = {**final, self.notice: refusal(error), self.status: ""}
+            if final:
+                yield final
+
+        return inner
+
+    return decorate

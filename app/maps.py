@@ -1,0 +1,213 @@
+"""The photo and its four modalities: drop, extract, switch, edit, upload, download, look through the model's eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from app import controls, handlers, texts, views
+from app.handlers import Changes, Handlers, guarded, guarded_stream
+from app.visit import Slot, Visit
+from app.widgets import Upload
+from mmsr_core import compare
+from mmsr_core.images import Photo, open_map, open_photo
+from mmsr_core.modalities import MODALITIES, palette
+
+ROWS = {row.name: row for row in MODALITIES}
+NAMES = tuple(ROWS)
+
+
+class Maps(Handlers):
+    """Handlers of the photo and the modality cards."""
+
+    @guarded
+    def drop(self, visit: Visit, given: Upload | None, *values: Any) -> Changes:
+        """A new photo: what was made for the old one becomes stale, nothing is thrown away."""
+        if given is None:
+            visit.photo = visit.mask = None
+            return {self.page.photo_line: "", self.page.plan: "", self.page.mask: None, self.page.mask_line: ""}
+        try:
+            photo = open_photo(given.path, self.engine.options.max_pixels, given.name)
+        except ValueError as error:
+            before = visit.photo
+            kept = "" if before is None else " The photo before it stays in use."
+            note = texts.notice(handlers.without_folders(texts.sentence(error)) + kept, "bad")
+            return {self.page.notice: note, self.page.photo: None if before is None else views.fitted(before.rgb, 1024)}
+        return self.use(visit, photo, *values)
+
+    def use(self, visit: Visit, photo: Photo, *values: Any) -> Changes:
+        """Make `photo` the photo of the visit."""
+        visit.photo, visit.mask = photo, None
+        for slot in visit.slots.values():
+            slot.stale = slot.value is not None
+            slot.extracted = None
+        changes: Changes = {self.page.photo: views.fitted(photo.rgb, 1024)}
+        changes |= {self.page.photo_line: texts.photo_line(photo)}
+        changes |= {self.page.plan: self.plan(visit, controls.read(values).settings)}
+        changes |= {self.page.mask: views.map_card("protect", Image.new("RGB", photo.rgb.size), photo.rgb)}
+        changes |= {self.page.mask_line: ""}
+        changes |= {card.badge: texts.badge(visit.slots[name].badge) for name, card in self.page.cards.items()}
+        return changes | self.stale_notice(visit)
+
+    def stale_notice(self, visit: Visit) -> Changes:
+        kept = [ROWS[name].label.lower() for name, slot in visit.slots.items() if slot.stale and slot.made_by_hand]
+        if not kept:
+            return {}
+        text = f"Your {' and '.join(kept)} came from an earlier photo and will be used as it is; Reset drops it."
+        return {self.page.notice: texts.notice(text, "warn")}
+
+    @guarded_stream()
+    def extract_first(self, visit: Visit) -> Iterator[Changes]:
+        """After the first photo: extract at once. Later photos wait for Run, so that edits are never overtaken."""
+        if visit.photo is not None and all(slot.value is None for slot in visit.slots.values()):
+            yield from self.extract(visit, NAMES)
+            yield {self.page.status: ""}
+
+    @guarded_stream()
+    def extract_again(self, visit: Visit, names: Sequence[str]) -> Iterator[Changes]:
+        """The visitor asks for it: extract, whatever was there."""
+        if visit.photo is None:
+            raise ValueError("Load a photo first, then its maps can be extracted.")
+        yield from self.extract(visit, names)
+        yield {self.page.status: ""}
+
+    def extract(self, visit: Visit, names: Sequence[str]) -> Iterator[Changes]:
+        """One modality after the other, each shown as soon as it is there."""
+        yield from self.waiting()
+        photo, upscaler = visit.photo, self.engine.upscaler()
+        for position, name in enumerate(names):
+            slot = visit.slots[name]
+            yield {
+                self.page.status: texts.progress(
+                    position / len(names), f"Reading the photo: {ROWS[name].label.lower()}"
+                )
+            }
+            chosen = {} if slot.extractor is None else {name: slot.extractor}
+            value = upscaler.extract(photo.rgb, (name,), chosen)[name]
+            if visit.photo is not photo:
+                return
+            slot.set(value, "auto")
+            yield self.card(visit, name)
+
+    def missing(self, visit: Visit) -> list[str]:
+        """What Run must extract before it can start."""
+        return [name for name, slot in visit.slots.items() if slot.wants_extraction()]
+
+    def card(self, visit: Visit, name: str) -> Changes:
+        """Everything one card shows."""
+        card, slot = self.page.cards[name], visit.slots[name]
+        changes: Changes = {card.badge: texts.badge(slot.badge), card.on: slot.on, card.detail: self.detail(name, slot)}
+        if card.kind == "text":
+            return {**changes, card.view: "" if slot.value is None else slot.value}
+        photo = None if visit.photo is None else visit.photo.rgb
+        return {**changes, card.view: views.map_card(name, slot.value, photo, texts.MAP_EMPTY.get(name)), card.seen: ""}
+
+    def cards(self, visit: Visit) -> Changes:
+        changes: Changes = {}
+        for name in NAMES:
+            changes |= self.card(visit, name)
+        return changes
+
+    def detail(self, name: str, slot: Slot) -> str:
+        """The line under a map: token counter of a text, legend of a map that has classes."""
+        if slot.value is None:
+            return ""
+        if ROWS[name].kind == "text":
+            used, limit, _, cut = self.engine.upscaler().count_tokens(slot.value)
+            return texts.tokens(used, limit, cut)
+        return texts.legend(palette.legend(slot.value)) if name in HAS_CLASSES else ""
+
+    @guarded
+    def toggle(self, visit: Visit, on: bool, *, name: str) -> Changes:
+        visit.slots[name].on = bool(on)
+        return {self.page.cards[name].badge: texts.badge(visit.slots[name].badge)}
+
+    @guarded
+    def choose(self, visit: Visit, extractor: str, *, name: str) -> Changes:
+        """Another extractor: what it would give is not what is shown, so the card becomes stale."""
+        slot = visit.slots[name]
+        slot.extractor = extractor
+        slot.stale = slot.value is not None
+        return {self.page.cards[name].badge: texts.badge(slot.badge)}
+
+    @guarded
+    def painted(self, visit: Visit, value: dict, *, name: str) -> Changes:
+        """The painter was closed with Apply."""
+        slot, card = visit.slots[name], self.page.cards[name]
+        slot.set(ROWS[name].check(views.from_data_url(value["src"])), "edited")
+        return {card.badge: texts.badge(slot.badge), card.detail: self.detail(name, slot), card.seen: ""}
+
+    @guarded
+    def wrote(self, visit: Visit, text: str, *, name: str) -> Changes:
+        """The caption was typed; the page's own writing to the box changes nothing."""
+        slot, card = visit.slots[name], self.page.cards[name]
+        if text == ("" if slot.value is None else slot.value):
+            return {}
+        slot.set(text, "edited" if text != slot.extracted else "auto")
+        return {card.badge: texts.badge(slot.badge), card.detail: self.detail(name, slot)}
+
+    @guarded
+    def reset(self, visit: Visit, *, name: str) -> Changes:
+        """Back to what was extracted from this photo."""
+        slot = visit.slots[name]
+        if slot.extracted is None:
+            slot.value, slot.source, slot.stale = None, "none", False
+            note = f"The {ROWS[name].label.lower()} of this photo will be extracted by Run, or now with Re-extract."
+            return {**self.card(visit, name), self.page.notice: texts.notice(note)}
+        slot.set(slot.extracted, "auto")
+        return self.card(visit, name)
+
+    @guarded
+    def upload(self, visit: Visit, path: str | None, invert: bool, *, name: str) -> Changes:
+        """Already a map: brought to the exact form the model expects, with a word about what had to change."""
+        if path is None:
+            return {}
+        given = _raw(path, bool(invert))
+        value = ROWS[name].check(given)
+        visit.slots[name].set(value, "uploaded")
+        share = compare.changed(given, value) if name in HAS_CLASSES and given.mode == "RGB" else 0
+        note = f"{100 * share:.0f} % of the pixels were off the palette and went to the nearest class." if share else ""
+        return {**self.card(visit, name), self.page.notice: texts.notice(note, "warn")}
+
+    @guarded
+    def download(self, visit: Visit, *, name: str, bits: int = 8) -> Changes:
+        """A map as PNG; 16 bits hold the same values times 257."""
+        value = visit.slots[name].value
+        if value is None:
+            raise ValueError(f"There is no {ROWS[name].label.lower()} yet; load a photo first.")
+        path = visit.folder / f"{name}{'-16bit' if bits == 16 else ''}.png"
+        image = value if bits == 8 else Image.fromarray(np.asarray(value.convert("L"), dtype=np.uint16) * 257)
+        image.save(path)
+        return {self.page.file: str(path)}
+
+    @guarded
+    def see(self, visit: Visit, *, name: str) -> Changes:
+        """What is left of the map once it has gone through the tokens."""
+        value = visit.slots[name].value
+        if value is None:
+            raise ValueError(f"There is no {ROWS[name].label.lower()} yet; load a photo first.")
+        seen = views.data_url(views.fitted(self.engine.upscaler().see(name, value).convert("RGB"), 512))
+        alt = f"What the model sees of the {ROWS[name].label.lower()}"
+        caption = "<figcaption>What the model sees: 256 tokens</figcaption>"
+        figure = f'<figure class="seen"><img src="{seen}" alt="{alt}">{caption}</figure>'
+        return {self.page.cards[name].seen: figure}
+
+    @guarded
+    def protected(self, visit: Visit, value: dict) -> Changes:
+        """The protect brush was closed with Apply."""
+        mask = views.from_data_url(value["src"]).convert("L")
+        visit.mask = mask if mask.getextrema()[1] > 0 else None
+        share = float(np.asarray(mask).mean() / 255)
+        text = f"{100 * share:.0f} % of the picture keeps the plain upscale" if visit.mask else "Nothing is protected"
+        return {self.page.mask_line: f'<p class="fact">{text}</p>'}
+
+
+HAS_CLASSES = ("segmentation",)  # maps whose colours mean classes of the palette
+
+
+def _raw(path: str, invert: bool) -> Image.Image:
+    """An uploaded map with its own values; inverted maps are grey."""
+    return ImageOps.invert(open_map(path).convert("L")) if invert else open_map(path)

@@ -1,0 +1,57 @@
+"""The widgets of the page by name, so that handlers can say what they change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+
+@dataclass
+class Card:
+    """The widgets of one modality."""
+
+    name: str
+    kind: str
+    on: gr.Checkbox
+    badge: gr.HTML
+    view: gr.HTML | gr.Textbox  # painter or caption box
+    detail: gr.HTML  # legend, token counter or a notice of an upload
+    extractor: gr.Dropdown | None = None
+    reextract: gr.Button | None = None
+    reset: gr.Button | None = None
+    upload: gr.UploadButton | None = None
+    invert: gr.Checkbox | None = None
+    save: list[gr.Button] = field(default_factory=list)
+    see: gr.Button | None = None
+    seen: gr.HTML | None = None
+
+    def outputs(self) -> list[Any]:
+        return [part for part in (self.on, self.badge, self.view, self.detail, self.seen, self.extractor) if part]
+
+
+@dataclass
+class Page:
+    """All widgets that handlers touch. Filled by `ui.build`, read by the handlers."""
+
+    visit: gr.State
+    cards: dict[str, Card] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)  # controls.keys_in_order() -> widget
+    parts: dict[str, Any] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> Any:
+        parts = self.__dict__.get("parts", {})
+        if name not in parts:
+            raise AttributeError(f"page has no widget {name!r}, only {', '.join(parts)}")
+        return parts[name]
+
+    def add(self, **widgets: Any) -> None:
+        self.parts.update(widgets)
+
+    def values(self) -> list[Any]:
+        """Inputs for `controls.read`."""
+        return [*self.settings.values(), self.new_seed]
+
+    def card_outputs(self) -> list[Any]:
+        return [part for card in self.cards.values() for part in card.outputs()]

@@ -1,0 +1,153 @@
+"""Bring settings back: from a result picture, a recipe file, the history of the session, or a starting point."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import secrets
+from typing import Any
+
+import gradio as gr
+
+from app import controls, texts
+from app.handlers import Changes, Handlers, guarded
+from app.maps import Maps
+from app.run import Run
+from app.starts import STARTS, SUFFIXES
+from app.visit import Slot, Visit
+from app.widgets import Upload
+from mmsr_core.images import open_photo, read_recipe
+from mmsr_core.recipe import Recipe
+from mmsr_core.settings import Settings
+
+
+class Restore(Handlers):
+    """Handlers that write to many controls at once."""
+
+    def __init__(self, maps: Maps, run: Run) -> None:
+        super().__init__(maps.engine, maps.page)
+        self.maps, self.run = maps, run
+
+    def settings(self, settings: Settings, new_seed: bool) -> Changes:
+        """Every control gets its value."""
+        values = controls.write(settings)
+        return {**dict(zip(self.page.settings.values(), values, strict=True)), self.page.new_seed: new_seed}
+
+    @guarded
+    def drop(self, visit: Visit, given: Upload | None, *values: Any) -> Changes:
+        """The photo box: a photo is used, a result picture brings its recipe back."""
+        text = None
+        with contextlib.suppress(ValueError):  # what is wrong with the file, the maps part says better
+            text = None if given is None else read_recipe(given.path)
+        if text is None:
+            return {self.page.as_photo: gr.Button(visible=False), **self.maps.drop(visit, given, *values)}
+        visit.pending = given
+        return {
+            **self.recipe(visit, text),
+            self.page.as_photo: gr.Button(visible=True),
+            self.page.photo: self.shown(visit),
+        }
+
+    def shown(self, visit: Visit) -> Any:
+        return None if visit.photo is None else visit.photo.rgb
+
+    @guarded
+    def as_photo(self, visit: Visit, *values: Any) -> Changes:
+        """The dropped result picture is meant as a photo after all."""
+        given = visit.pending
+        if given is None:
+            return {}
+        photo = open_photo(given.path, self.engine.options.max_pixels, given.name)
+        return {**self.maps.use(visit, photo, *values), self.page.as_photo: gr.Button(visible=False)}
+
+    @guarded
+    def upload(self, visit: Visit, path: str | None) -> Changes:
+        """A recipe or a result picture dropped anywhere on the page."""
+        if path is None:
+            return {}
+        text = read_recipe(path)
+        if text is None:
+            raise ValueError("This picture carries no recipe; drop it on the photo box to use it as a photo.")
+        return self.recipe(visit, text)
+
+    def recipe(self, visit: Visit, text: str) -> Changes:
+        """Settings, seed and maps of a recipe; the photo too where this session knows it."""
+        recipe = Recipe.from_json(text)
+        changes: Changes = self.settings(recipe.used_settings(), new_seed=False)
+        known = next((run.photo for run in visit.history if recipe.fits(run.photo.rgb)), None)
+        if (visit.photo is None or not recipe.fits(visit.photo.rgb)) and known is not None:
+            changes |= self.maps.use(visit, known, *controls.write(recipe.settings), False)
+        for name, slot in visit.slots.items():
+            _restore_slot(slot, recipe, name)
+        fits = visit.photo is not None and recipe.fits(visit.photo.rgb)
+        note = "Settings, seed and maps restored." + ("" if fits else " Now drop the original photo to make it again.")
+        changes |= {self.page.plan: self.plan(visit, recipe.settings), **self.maps.cards(visit)}
+        return {**changes, self.page.notice: texts.notice(note)}
+
+    @guarded
+    def choose(self, visit: Visit, event: gr.EventData) -> Changes:
+        """A run of the history: its photo, maps, settings and result."""
+        position = int(event.index)
+        if not 0 <= position < len(visit.history):
+            return {}
+        run = visit.history[position]
+        visit.photo, visit.mask, visit.finished = run.photo, run.mask, run
+        visit.slots = {name: copy.copy(slot) for name, slot in run.slots.items()}
+        changes = self.settings(run.settings.with_(seed=run.result.seed), new_seed=False)
+        changes |= {self.page.photo: run.photo.rgb, self.page.photo_line: texts.photo_line(run.photo)}
+        changes |= {
+            self.page.plan: self.plan(visit, run.settings),
+            **self.maps.cards(visit),
+            **self.run.finished(visit),
+        }
+        return {**changes, self.page.notice: texts.notice(f"Restored: {texts.run_title(run)}")}
+
+    @guarded
+    def start(self, visit: Visit, name: str | None, *values: Any) -> Changes:
+        """A named starting point; text, seed and size stay as they are."""
+        if name not in STARTS:
+            return {}
+        start, now, plain = STARTS[name], controls.read(values), Settings()
+        kept = {key: getattr(now.settings, key) for key in ("seed", "scale", "positive", "negative", "tile", "overlap")}
+        settings = plain.with_(**{**kept, "strip_gps": now.settings.strip_gps, **start.changes})
+        changes = self.settings(settings, now.new_seed)
+        for key, slot in visit.slots.items():
+            slot.on = key not in start.off
+            changes |= {self.page.cards[key].on: slot.on, self.page.cards[key].badge: texts.badge(slot.badge)}
+        return {**changes, self.page.plan: self.plan(visit, settings), self.page.start_help: start.help}
+
+    @guarded
+    def reset(self, visit: Visit) -> Changes:
+        """Every control to its default, every modality on; photo, maps and results stay."""
+        first = next(iter(STARTS))
+        changes = {**self.settings(Settings(), True), self.page.start: first, self.page.start_help: STARTS[first].help}
+        for key, slot in visit.slots.items():
+            slot.on = True
+            changes |= {self.page.cards[key].on: True, self.page.cards[key].badge: texts.badge(slot.badge)}
+        return {**changes, self.page.plan: self.plan(visit, Settings())}
+
+    @guarded
+    def suffix(self, visit: Visit, name: str) -> Changes:
+        return {self.page.settings["positive"]: SUFFIXES[name]}
+
+    @guarded
+    def dice(self, visit: Visit) -> Changes:
+        return {self.page.seed: secrets.randbelow(2**32), self.page.new_seed: False}
+
+    @guarded
+    def reuse(self, visit: Visit) -> Changes:
+        if visit.seed is None:
+            raise ValueError("There is no run yet whose seed could be used again.")
+        return {self.page.seed: visit.seed, self.page.new_seed: False}
+
+
+def _restore_slot(slot: Slot, recipe: Recipe, name: str) -> None:
+    source = recipe.sources.get(name, "off")
+    slot.on = source != "off"
+    slot.extractor = recipe.extractors.get(name)
+    if name in recipe.maps:
+        slot.set(recipe.map(name), "file")
+    elif source not in ("off", "auto") and recipe.caption is not None:
+        slot.set(recipe.caption, "file")
+    elif source == "auto" and slot.made_by_hand:
+        slot.value, slot.source, slot.stale = slot.extracted, "auto" if slot.extracted is not None else "none", False

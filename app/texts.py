@@ -1,0 +1,194 @@
+"""Every sentence of the page, and the small HTML fragments they stand in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from mmsr_core.images import Photo
+
+TITLE = "MMSR Studio"
+PHOTO_EMPTY = "Drop a photo, paste it, use the camera, or pick an example"
+RESULT_EMPTY = "The result appears here, with the plain upscale beside it."
+COMPARE_EMPTY = "Choose what to compare and press Start. The photo and maps of the Studio tab are used."
+HISTORY_EMPTY = "Finished runs of this session appear here."
+BATCH_LINE = (
+    '<p class="fact">Every photo gets its own maps and caption; modalities switched off in the Studio stay off. '
+    "Edited maps belong to their photo and are not used here.</p>"
+)
+MASK_EMPTY = "Load a photo first"
+BADGES = {
+    "none": ("empty", "Nothing extracted yet"),
+    "auto": ("auto", "Extracted from the photo"),
+    "edited": ("edited", "Changed by you"),
+    "uploaded": ("uploaded", "Uploaded by you"),
+    "file": ("restored", "Restored from a recipe"),
+    "off": ("off", "Left out: the model gets the null token"),
+    "stale": ("stale", "Made for an earlier photo"),
+}
+POLARITY = {  # modality -> label of the box that turns an uploaded map round
+    "depth": "Uploaded map: dark is near",
+    "edge": "Uploaded map: black lines on white",
+}
+MAP_EMPTY = {
+    "depth": "Bright is near",
+    "segmentation": "One colour per class",
+    "edge": "White lines on black",
+}
+HELP = """
+### What happens
+The photo is read four ways: a **caption**, a **depth** map, a **segmentation** and **edges**. A diffusion model looks
+at all of them while it rebuilds the photo at a larger size. Every one can be seen, edited, replaced or switched off
+before the run.
+
+### The knobs in plain words
+* **Temperature** of a modality: below 1 the result leans on it, above 1 it is heard less, 1 is neutral.
+* **Guidance weight w**: how far the result is pushed away from the negative text; other tools call this CFG w + 1.
+* **Guidance**: *m-cfg* keeps the modalities in both branches, so only the text is pushed; *null-cfg* has them in one
+  branch; *cfg* uses the text alone.
+* **Protect a region** keeps the plain upscale there, for faces or text that must not change.
+
+### Keys
+In the painting dialog: arrow keys move, space paints, F fills, Ctrl+Z undoes, Esc leaves. In the result: the arrow keys
+move the handle, X swaps the sides.
+
+### From Python
+```python
+from gradio_client import Client, handle_file
+
+client = Client("http://127.0.0.1:7860")
+caption, depth, segmentation, edge = client.predict(handle_file("photo.jpg"), api_name="/extract")
+picture, recipe = client.predict(handle_file("photo.jpg"), '{"weight": 4, "seed": 1}', api_name="/restore")
+```
+"""
+
+
+def badge(kind: str) -> str:
+    text, why = BADGES[kind]
+    return f'<span class="badge badge-{kind}" title="{escape(why)}">{text}</span>'
+
+
+def engine_line(stage: str, failed: bool = False) -> str:
+    kind = "bad" if failed else "wait"
+    return f'<p class="engine {kind}" role="status"><i></i>{escape(stage)}</p>'
+
+
+def info_line(info: Any) -> str:
+    """Which weights run on which device, and what they are."""
+    trained = "" if info.trained else "untrained, random weights · "
+    return (
+        f'<p class="engine ok" role="status" title="{escape(info.description)}"><i></i><b>{escape(info.title)}</b> · '
+        f"{trained}{escape(str(info.device))}, {escape(str(info.dtype))} · weights {escape(str(info.hash)[:8])}</p>"
+    )
+
+
+def photo_line(photo: Photo | None) -> str:
+    if photo is None:
+        return ""
+    kinds = [photo.source_format or "picture", f"{photo.rgb.width} × {photo.rgb.height}"]
+    kinds += ["grey"] if photo.grey else []
+    kinds += ["transparent"] if photo.alpha is not None else []
+    kinds += [f"{photo.bits}-bit, read as 8-bit"] if photo.bits > 8 else []
+    return f'<p class="fact">{escape(photo.name)} · {" · ".join(kinds)}</p>'
+
+
+def plan(size: tuple[int, int], plan: Any) -> str:
+    """The cost before the click."""
+    width, height = plan.output_size
+    facts = (
+        f"<b>{size[0]} × {size[1]} → {width} × {height}</b>",
+        f"{plan.megapixels:.2g} megapixels",
+        f"{plan.tiles} tile{'s' if plan.tiles != 1 else ''}",
+        f"{plan.unet_calls} U-Net calls",
+        f"about {seconds(plan.seconds)}",
+        f"{plan.memory_bytes / 2**30:.1f} GB",
+    )
+    warnings = "".join(f'<p class="notice warn">{escape(text)}</p>' for text in plan.warnings)
+    return f'<p class="plan">{" · ".join(facts)}</p>{warnings}'
+
+
+def seconds(value: float) -> str:
+    if value < 1:
+        return "1 s"
+    return f"{value:.0f} s" if value < 100 else f"{value / 60:.0f} min"
+
+
+def progress(share: float, text: str) -> str:
+    return (
+        f'<div class="progress" role="status"><progress max="1" value="{share:.3f}" aria-label="Progress"></progress>'
+        f"<span>{escape(text)}</span></div>"
+    )
+
+
+def step(step: Any, prefix: str = "") -> str:
+    """Progress of a sampling."""
+    tiles = f" · tile {step.tile} of {step.tiles}" if step.tiles > 1 else ""
+    left = f" · {seconds(step.seconds_left)} left" if step.seconds_left and step.seconds_left > 0.5 else ""
+    return progress(step.step / max(1, step.steps), f"{prefix}Step {step.step} of {step.steps}{tiles}{left}")
+
+
+def notice(text: str, kind: str = "info") -> str:
+    return (
+        f'<p class="notice {kind}" role="{"alert" if kind == "bad" else "status"}">{escape(text)}</p>' if text else ""
+    )
+
+
+def sentence(error: Exception) -> str:
+    """A refusal of the core as a sentence: capital first, full stop last."""
+    text = str(error).strip()
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
+
+
+def tokens(used: int, limit: int, cut: str) -> str:
+    """The counter under the caption."""
+    over = f" · cut off: <s>{escape(cut)}</s>" if cut else ""
+    return f'<p class="fact tokens{" over" if cut else ""}" role="status">{used} of {limit} tokens{over}</p>'
+
+
+def legend(rows: Sequence[tuple[Any, float]]) -> str:
+    """Classes of a segmentation with their share of the area."""
+    items = "".join(
+        f'<li><i style="background:rgb{row.rgb}"></i>{escape(row.name)} <span>{100 * share:.0f} %</span></li>'
+        for row, share in rows
+    )
+    return f'<ul class="legend" aria-label="Classes present">{items}</ul>'
+
+
+def readout(run: Any, numbers: Mapping[str, float]) -> str:
+    """The numbers under a result."""
+    facts = [f"<span><b>{run.seconds:.1f} s</b> sampling</span>", f"<span>seed <b>{run.seed}</b></span>"]
+    facts += [f"<span>{escape(name)} <b>{value:.3g}</b></span>" for name, value in numbers.items()]
+    why = "Fidelity: the result shrunk back to the input's size, mean absolute error; 0 is identical"
+    return f'<p class="readout" title="{why}">{"".join(facts)}</p>'
+
+
+def run_title(run: Any) -> str:
+    """The settings line of a run in the history."""
+    settings = run.settings
+    dials = ", ".join(f"{name} {value:g}" for name, value in settings.temperature.items())
+    off = [name for name, slot in run.slots.items() if not slot.on]
+    parts = [f"{settings.guidance} w {settings.weight:g}", f"{settings.steps} steps", f"x{settings.scale}"]
+    parts += [f"seed {run.result.seed}"] + ([dials] if dials else []) + ([f"without {', '.join(off)}"] if off else [])
+    return " · ".join(parts)
+
+
+def table(labels: Sequence[str], rows: Sequence[Mapping[str, float]]) -> str:
+    """Numbers of the compared pictures."""
+    if not rows:
+        return ""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in rows[0])
+    body = "".join(
+        f'<tr><th scope="row">{escape(label)}</th>{"".join(f"<td>{value:.4g}</td>" for value in row.values())}</tr>'
+        for label, row in zip(labels, rows, strict=True)
+    )
+    head = f'<thead><tr><th scope="col">Picture</th>{head}</tr></thead>'
+    return f'<table class="numbers">{head}<tbody>{body}</tbody></table>'
+
+
+def report(lines: Sequence[tuple[str, str]]) -> str:
+    """What became of each photo of a batch."""
+    if not lines:
+        return '<p class="fact">One line per photo appears here.</p>'
+    rows = "".join(f'<li class="{state}"><b>{state}</b> {escape(text)}</li>' for state, text in lines)
+    return f'<ul class="report" aria-label="Photos of this batch">{rows}</ul>'

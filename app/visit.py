@@ -1,0 +1,114 @@
+"""Everything that belongs to one visitor. Lives in `gr.State`; nothing of it is shared between sessions."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from app.widgets import Upload
+from mmsr_core.images import Photo
+from mmsr_core.modalities import MODALITIES
+from mmsr_core.settings import Settings
+
+HISTORY = 12  # runs kept per session
+
+
+@dataclass
+class Slot:
+    """One modality on the page: what is used now, what the extractor gave, and where the current value came from."""
+
+    value: Image.Image | str | None = None
+    extracted: Image.Image | str | None = None
+    source: str = "none"  # none, auto, edited, uploaded, file (from a recipe)
+    on: bool = True
+    stale: bool = False  # the photo changed after this value was made
+    extractor: str | None = None  # None takes the modality's first
+
+    @property
+    def badge(self) -> str:
+        if not self.on:
+            return "off"
+        return "stale" if self.stale else self.source
+
+    @property
+    def made_by_hand(self) -> bool:
+        return self.source in ("edited", "uploaded", "file")
+
+    def wants_extraction(self) -> bool:
+        """Run extracts what is missing or out of date, and never replaces what the visitor made."""
+        return self.on and (self.value is None or (self.stale and not self.made_by_hand))
+
+    def set(self, value: Image.Image | str, source: str) -> None:
+        self.value, self.source, self.stale = value, source, False
+        if source == "auto":
+            self.extracted = value
+
+
+@dataclass
+class Finished:
+    """One finished run: all that is needed to look at it again, download it, or bring its settings back."""
+
+    photo: Photo
+    settings: Settings
+    result: Any  # mmsr_core.upscaler.Result
+    slots: dict[str, Slot]
+    mask: Image.Image | None = None
+    preset: str = ""
+    weights_hash: str = ""
+
+
+def _slots() -> dict[str, Slot]:
+    return {row.name: Slot() for row in MODALITIES}
+
+
+@dataclass
+class Visit:
+    """The state of one browser tab."""
+
+    photo: Photo | None = None
+    slots: dict[str, Slot] = field(default_factory=_slots)
+    mask: Image.Image | None = None  # white protects
+    reference: Image.Image | None = None
+    finished: Finished | None = None
+    history: list[Finished] = field(default_factory=list)
+    comparison: Any = None  # views.Comparison
+    seed: int | None = None  # of the last run
+    pending: Upload | None = None  # a dropped result picture that may be meant as a photo
+    stop: threading.Event = field(default_factory=threading.Event)
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="mmsr-")))
+
+    def modalities(self) -> dict[str, Image.Image | str]:
+        """What the model gets: only what is on and there."""
+        return {name: slot.value for name, slot in self.slots.items() if slot.on and slot.value is not None}
+
+    def remember(self, run: Finished) -> None:
+        self.finished, self.seed = run, run.result.seed
+        self.history = [run, *self.history][:HISTORY]
+
+    def close(self) -> None:
+        """The tab is gone: stop what runs for it and delete its files."""
+        self.stop.set()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def of(visit: Visit | None) -> Visit:
+    """The visit of this session; `gr.State` starts as None because an Event cannot be copied.
+
+    Raises:
+        ValueError: the page was opened before the server restarted.
+    """
+    if visit is None:
+        raise ValueError("page: got a session from before a restart, wanted a fresh one; please reload the page")
+    return visit
+
+
+def close(visit: Visit | None) -> None:
+    """`delete_callback` of the state."""
+    if visit is not None:
+        visit.close()

@@ -1,0 +1,192 @@
+"""Which widget calls which handler. Nothing is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from app import controls, examples, texts
+from app.batch import Batch
+from app.compare import Compare
+from app.engine import Engine
+from app.handlers import DEVICE
+from app.maps import NAMES, Maps
+from app.page import Page
+from app.restore import Restore
+from app.run import Run
+from app.visit import Visit
+from app.widgets import Upload
+
+# Nothing of the page is an API; the documented endpoints stand in `api.py`.
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+ON_DEVICE: dict[str, Any] = {**QUIET, "concurrency_id": DEVICE, "concurrency_limit": 1}
+AT_ONCE: dict[str, Any] = {**QUIET, "queue": False}
+
+
+def wire(demo: gr.Blocks, engine: Engine, page: Page) -> None:
+    """Connect everything."""
+    page.settings = {key: page.settings[key] for key in controls.keys_in_order()}
+    maps = Maps(engine, page)
+    run = Run(maps)
+    restore = Restore(maps, run)
+    _load(demo, engine, page)
+    _photo(page, maps, restore)
+    _cards(page, maps)
+    _steer(page, maps, restore)
+    _run(page, run)
+    _result(page, run, restore)
+    _compare(page, Compare(maps))
+    _batch(page, Batch(engine, page))
+
+
+def _load(demo: gr.Blocks, engine: Engine, page: Page) -> None:
+    def greet():
+        """A fresh visit, then the stages of loading."""
+        yield {page.visit: Visit(), page.engine_line: texts.engine_line("Loading")}
+        for stage in engine.stages():
+            yield {page.engine_line: texts.engine_line(stage.capitalize(), engine.failed)}
+        if engine.ready:
+            yield {page.engine_line: texts.info_line(engine.upscaler().info)}
+
+    demo.load(greet, None, [page.visit, page.engine_line], **QUIET, concurrency_limit=None)
+    page.theme.click(None, js="() => document.body.classList.toggle('dark')", api_visibility="private")
+
+
+def _photo(page: Page, maps: Maps, restore: Restore) -> None:
+    own = [page.notice, page.photo, page.photo_line, page.plan, page.mask, page.mask_line, page.as_photo]
+    everything = [*own, *page.settings.values(), page.new_seed, *page.card_outputs()]
+    inputs = [page.visit, *page.values()]
+    extracted = [page.notice, page.status, *page.card_outputs()]
+
+    def example(visit: Visit, *args: Any):
+        *values, event = args
+        path = examples.path(int(event.index))
+        return restore.drop(visit, Upload(str(path), path.name), *values)
+
+    def example_picked(visit: Visit, event: gr.EventData, *values: Any):
+        return example(visit, *values, event)
+
+    drop = page.photo.input(restore.drop, [page.visit, page.photo, *page.values()], everything, **QUIET)
+    pick = page.examples.select(example_picked, inputs, everything, **QUIET)
+    anyway = page.as_photo.click(restore.as_photo, inputs, everything, **QUIET)
+    for event in (drop, pick, anyway):
+        event.then(maps.extract_first, page.visit, extracted, **ON_DEVICE)
+    page.extract_all.click(partial(maps.extract_again, names=NAMES), page.visit, extracted, **ON_DEVICE)
+
+
+def _cards(page: Page, maps: Maps) -> None:
+    for name, card in page.cards.items():
+        own = [page.notice, *card.outputs()]
+        card.on.input(partial(maps.toggle, name=name), [page.visit, card.on], own, **AT_ONCE)
+        again = partial(maps.extract_again, names=(name,))
+        card.reextract.click(again, page.visit, [page.notice, page.status, *card.outputs()], **ON_DEVICE)
+        card.reset.click(partial(maps.reset, name=name), page.visit, own, **QUIET)
+        if card.kind == "text":
+            card.view.change(
+                partial(maps.wrote, name=name), [page.visit, card.view], own, **QUIET, trigger_mode="always_last"
+            )
+        else:
+            _map_card(page, maps, name, own)
+        if card.extractor is not None:
+            card.extractor.input(partial(maps.choose, name=name), [page.visit, card.extractor], own, **QUIET)
+
+
+def _map_card(page: Page, maps: Maps, name: str, own: list[Any]) -> None:
+    card = page.cards[name]
+    card.view.input(partial(maps.painted, name=name), [page.visit, card.view], own, **QUIET)
+    card.see.click(partial(maps.see, name=name), page.visit, own, **ON_DEVICE)
+    invert = card.invert if card.invert is not None else gr.State(False)
+    card.upload.upload(partial(maps.upload, name=name), [page.visit, card.upload, invert], own, **QUIET)
+    for bits, button in zip((8, 16), card.save, strict=False):
+        download(button, page, partial(maps.download, name=name, bits=bits), [page.visit])
+
+
+def download(
+    button: gr.Button, page: Page, handler: Callable, inputs: list[Any], notice: gr.HTML | None = None
+) -> None:
+    """A button that makes a file and hands it over at once."""
+    notice = page.notice if notice is None else notice
+    made = button.click(handler, inputs, [notice, page.file], **QUIET)
+    made.then(
+        None,
+        js="() => setTimeout(() => document.querySelector('#download-file')?.click(), 50)",
+        api_visibility="private",
+    )
+
+
+def _steer(page: Page, maps: Maps, restore: Restore) -> None:
+    inputs = [page.visit, *page.values()]
+    for key in ("scale", "steps", "guidance", "weight", "tile", "overlap"):
+        page.settings[key].change(maps.planned, inputs, page.plan, **AT_ONCE, trigger_mode="always_last")
+    page.mask.input(maps.protected, [page.visit, page.mask], [page.notice, page.mask_line], **QUIET)
+    badges = [part for card in page.cards.values() for part in (card.on, card.badge)]
+    outputs = [page.notice, page.plan, page.start_help, *page.settings.values(), page.new_seed, *badges]
+    page.start.input(restore.start, [page.visit, page.start, *page.values()], outputs, **AT_ONCE)
+    page.reset_all.click(restore.reset, page.visit, [*outputs, page.start], **AT_ONCE)
+    page.suffix.input(restore.suffix, [page.visit, page.suffix], [page.notice, page.settings["positive"]], **AT_ONCE)
+    page.dice.click(restore.dice, page.visit, [page.notice, page.seed, page.new_seed], **AT_ONCE)
+    page.reuse.click(restore.reuse, page.visit, [page.notice, page.seed, page.new_seed], **AT_ONCE)
+    page.seed.input(lambda: False, None, page.new_seed, **AT_ONCE)
+
+
+def _run(page: Page, run: Run) -> None:
+    buttons = [page.run, page.stop]
+    outputs = [
+        page.notice, page.status, *buttons, page.viewer, page.readout, page.attention, page.save, page.bundle,
+        page.save_recipe, page.history, page.seed, page.plan, *page.card_outputs(),
+    ]  # fmt: skip
+    pressed = page.run.click(run.press, page.visit, [*buttons, page.status, page.notice], **AT_ONCE)
+    pressed.then(
+        run.run,
+        [page.visit, *page.values()],
+        outputs,
+        **{**ON_DEVICE, "show_progress": "minimal"},
+        show_progress_on=page.status,
+    )
+    page.stop.click(run.stop, page.visit, [page.status, page.stop], **AT_ONCE)
+
+
+def _result(page: Page, run: Run, restore: Restore) -> None:
+    shown = [page.notice, page.viewer, page.readout, page.attention, page.save, page.bundle, page.save_recipe]
+    page.settings["color"].input(run.recolor, [page.visit, page.settings["color"]], shown, **QUIET)
+    page.reference.upload(run.refer, [page.visit, page.reference], shown, **QUIET)
+    download(page.save, page, run.save, [page.visit, page.form])
+    download(page.bundle, page, run.bundle, [page.visit, page.form])
+    download(page.save_recipe, page, run.save_recipe, [page.visit])
+    settings = [*page.settings.values(), page.new_seed]
+    photo = [page.photo, page.photo_line, page.plan, page.mask, page.mask_line]
+    page.restore.upload(
+        restore.upload, [page.visit, page.restore], [page.notice, *settings, *photo, *page.card_outputs()], **QUIET
+    )
+    page.history.select(restore.choose, page.visit, [*shown, *settings, *photo, *page.card_outputs()], **QUIET)
+
+
+def _compare(page: Page, handlers: Compare) -> None:
+    options = [page.compare_weights, page.compare_modes, page.compare_name, page.compare_temperatures]
+    page.compare_kind.input(handlers.options, page.compare_kind, options, **AT_ONCE)
+    buttons = [page.compare_start, page.worked, page.compare_stop]
+    shown = [page.compare_viewer, page.compare_numbers, page.compare_sheet, page.compare_save]
+    outputs = [page.compare_notice, page.status, page.compare_status, *buttons, *shown, *page.card_outputs()]
+    slow = {**ON_DEVICE, "show_progress": "minimal", "show_progress_on": page.compare_status}
+    pressed = page.compare_start.click(handlers.press, page.visit, [*buttons, page.compare_status], **AT_ONCE)
+    pressed.then(handlers.start, [page.visit, page.compare_kind, *options, *page.values()], outputs, **slow)
+    pressed = page.worked.click(handlers.press, page.visit, [*buttons, page.compare_status], **AT_ONCE)
+    pressed.then(handlers.worked, page.visit, outputs, **slow)
+    page.compare_stop.click(handlers.stop, page.visit, page.compare_status, **AT_ONCE)
+    download(page.compare_save, page, handlers.save, [page.visit], handlers.notice)
+
+
+def _batch(page: Page, handlers: Batch) -> None:
+    buttons = [page.batch_start, page.batch_stop]
+    outputs = [page.batch_notice, *buttons, page.batch_status, page.batch_report, page.batch_save]
+    slow = {**ON_DEVICE, "show_progress": "minimal", "show_progress_on": page.batch_status}
+    page.batch_folder.upload(
+        handlers.chosen, [page.visit, page.batch_folder], [page.batch_notice, page.batch_files], **QUIET
+    )
+    pressed = page.batch_start.click(handlers.press, page.visit, [*buttons, page.batch_status], **AT_ONCE)
+    pressed.then(handlers.start, [page.visit, page.batch_files, page.form, *page.values()], outputs, **slow)
+    page.batch_stop.click(handlers.stop, page.visit, page.batch_status, **AT_ONCE)
+    download(page.batch_save, page, handlers.save, [page.visit], handlers.notice)

@@ -1,0 +1,263 @@
+"""The command line: python -m mmsr_core IN OUT
+
+Exit codes: 0 all done, 1 some failed, 2 usage error, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmsr_core import __version__
+from mmsr_core.modalities import MODALITIES
+from mmsr_core.presets import PRESETS
+from mmsr_core.settings import Settings
+
+if TYPE_CHECKING:
+    from mmsr_core.batch import Job, Order
+    from mmsr_core.recipe import Recipe
+    from mmsr_core.upscaler import Step
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+OFF = "off"
+_SHORT = {"weight": "-w"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    try:
+        return _run(parser, args)
+    except KeyboardInterrupt:
+        print("stopped; what was finished is kept, nothing is half-written", file=sys.stderr)
+        return INTERRUPTED
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every knob of `Settings` and every row of the modality table becomes an option."""
+    parser = argparse.ArgumentParser(
+        "python -m mmsr_core",
+        usage="python -m mmsr_core IN OUT [options]      (--help lists them)",
+        description="Make a photo, or every photo of a folder, up to four times as large.",
+        allow_abbrev=False,
+        epilog="Exit codes: 0 all done, 1 some failed, 2 usage error, 130 interrupted.",
+    )
+    parser.add_argument("input", metavar="IN", type=Path, help="a photo, or a folder of photos")
+    parser.add_argument(
+        "output", metavar="OUT", type=Path, help="the result (png, jpg, webp, tiff, avif), or a folder for it"
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    _add_model(parser.add_argument_group("model"))
+    settings = parser.add_argument_group("settings")
+    for spec in fields(Settings):
+        _add_knob(settings, spec)
+    _add_modalities(parser.add_argument_group("modalities (extracted from the photo unless given)"))
+    _add_files(parser.add_argument_group("files and progress"))
+    return parser
+
+
+def _add_model(group: argparse._ArgumentGroup) -> None:
+    public = [name for name, row in PRESETS.items() if row.public]
+    group.add_argument("--preset", metavar="NAME", help=f"{' or '.join(public)} (default {public[0]}, or the recipe's)")
+    group.add_argument("--weights", metavar="DIR", help="a folder of weights, or a hub id, instead of the preset's own")
+    group.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
+
+
+def _add_knob(group: argparse._ArgumentGroup, spec: Field) -> None:
+    """One option of one knob. Its default is None, so that a given option is known from a recipe's."""
+    flags = [*([_SHORT[spec.name]] if spec.name in _SHORT else []), "--" + spec.name.replace("_", "-")]
+    about, text = spec.metadata, spec.metadata["help"].replace("%", "%%")
+    if spec.default is False:
+        group.add_argument(*flags, action="store_const", const=True, help=text)
+        return
+    if "keys" in about:
+        keys, (low, high) = ", ".join(about["keys"]), about["range"]
+        text = f"{text} NAME is one of {keys}; {low:g} to {high:g}; may be repeated."
+        group.add_argument(*flags, action="append", type=_pair, metavar="NAME=VALUE", help=text)
+        return
+    if spec.default is not None:
+        text = f"{text} (default {str(spec.default).replace('%', '%%')})"
+    if "choices" in about:
+        group.add_argument(*flags, type=type(about["choices"][0]), choices=about["choices"], help=text)
+    elif "range" in about:
+        kind = int if isinstance(about["step"], int) else float
+        group.add_argument(*flags, type=kind, metavar=about.get("unit", "N").upper(), help=text)
+    else:
+        group.add_argument(*flags, metavar="TEXT", help=text)
+
+
+def _add_modalities(group: argparse._ArgumentGroup) -> None:
+    for row in MODALITIES:
+        if row.kind == "text":
+            group.add_argument("--caption", dest=row.name, metavar=f"TEXT|{OFF}", help=f"{row.help} {OFF}: none.")
+        else:
+            text = f"{row.help} A picture, for a folder of photos a folder from --save-maps, or {OFF}: none."
+            group.add_argument(f"--{row.name}", metavar=f"FILE|{OFF}", help=text)
+    group.add_argument("--save-maps", metavar="DIR", type=Path, help="write the maps and captions that were used")
+
+
+def _add_files(group: argparse._ArgumentGroup) -> None:
+    text = "a result picture or its JSON: make it again; other options given here change it"
+    group.add_argument("--recipe", metavar="FILE", type=Path, help=text)
+    group.add_argument("--resume", action="store_true", help="skip photos whose result exists already")
+    text = "of results in a folder (default: the photo's own, or png)"
+    group.add_argument("--format", choices=("png", "jpg", "webp", "tiff", "avif"), help=text)
+    group.add_argument("--quality", type=int, choices=range(1, 101), metavar="1-100", help="of jpg, webp, avif")
+    loud = group.add_mutually_exclusive_group()
+    loud.add_argument("--progress", action="store_true", help="draw the bar even where there is no terminal")
+    loud.add_argument("--quiet", action="store_true", help="print errors only")
+
+
+def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
+    from mmsr_core import batch
+
+    try:
+        recipe = None if args.recipe is None else _recipe(args.recipe)
+        order = _order(args, recipe)
+        jobs = batch.plan(args.input, args.output, args.format)
+        _check_maps(order, jobs)
+        preset = args.preset if args.preset is not None else "mini" if recipe is None else recipe.preset
+        todo = [job for job in jobs if not (args.resume and job.target.exists())]
+        _say(args, f"{len(jobs) - len(todo)} of {len(jobs)} done already" if len(todo) < len(jobs) else None)
+        if not todo:
+            return DONE
+        upscaler = _load(args, preset)
+    except ValueError as error:
+        parser.error(str(error))
+    except (OSError, RuntimeError, ImportError) as error:
+        print(f"failed: the model could not be loaded: {error}", file=sys.stderr)
+        return FAILED
+    if recipe is not None and recipe.weights_hash != upscaler.info.hash:
+        _warn(args, "these are not the weights of the recipe, so the result will differ")
+    failures = []
+    with Bar(todo) if _wants_bar(args) else nullcontext() as bar:
+        for outcome in batch.run(upscaler, todo, order, bar, lambda text: _warn(args, text)):
+            if bar is not None:
+                bar.close()
+            if outcome.state == "failed":
+                failures.append(outcome.message)
+                print(f"failed: {outcome.message}", file=sys.stderr)
+            else:
+                _say(args, outcome.message)
+    if failures and len(todo) > 1:
+        listed = "".join(f"\n  {message}" for message in failures)
+        print(f"{len(failures)} of {len(todo)} failed:{listed}", file=sys.stderr)
+    return FAILED if failures else DONE
+
+
+class Bar:
+    """tqdm over the tiles of all steps of the photo at hand."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs, self.job, self.bar = list(jobs), None, None
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def __call__(self, job: Job, step: Step) -> None:
+        from tqdm import tqdm
+
+        if job is not self.job:
+            self.close()
+            title = f"{self.jobs.index(job) + 1}/{len(self.jobs)} {job.source.name}"
+            self.job, self.bar = job, tqdm(total=step.steps * step.tiles, desc=title, unit="tile", leave=False)
+        done = step.step * step.tiles + (step.tile if step.tile < step.tiles else 0)
+        self.bar.update(max(0, min(done, self.bar.total) - self.bar.n))
+
+
+def _order(args: argparse.Namespace, recipe: Recipe | None) -> Order:
+    from mmsr_core.batch import Order
+
+    base = Settings() if recipe is None else recipe.used_settings()
+    changes: dict[str, Any] = {}
+    for spec in fields(Settings):
+        value = getattr(args, spec.name)
+        if value is not None:
+            changes[spec.name] = {**getattr(base, spec.name), **dict(value)} if "keys" in spec.metadata else value
+    given: dict[str, str | Path | None] = {}
+    for row in MODALITIES:
+        value = getattr(args, row.name)
+        if value is not None:
+            given[row.name] = None if value == OFF else value if row.kind == "text" else Path(value)
+    return Order(base.with_(**changes), given, recipe, args.save_maps, args.quality)
+
+
+def _check_maps(order: Order, jobs: Sequence[Job]) -> None:
+    for name, value in order.given.items():
+        if isinstance(value, Path) and not value.exists():
+            raise ValueError(f"--{name}: got no file named {value.name!r}, wanted a picture or {OFF}")
+        if isinstance(value, Path) and value.is_file() and len(jobs) > 1:
+            raise ValueError(
+                f"--{name}: got one picture for {len(jobs)} photos, wanted a folder from --save-maps or {OFF}"
+            )
+
+
+def _recipe(path: Path) -> Recipe:
+    from mmsr_core.images import read_recipe
+    from mmsr_core.recipe import Recipe
+
+    text = read_recipe(path)
+    if text is None:
+        raise ValueError(f"--recipe {path.name}: got a picture without a recipe, wanted a result of this program")
+    return Recipe.from_json(text)
+
+
+def _load(args: argparse.Namespace, preset: str) -> Any:
+    from mmsr_core.presets import preset as row_of
+
+    row_of(preset)
+    _say(args, f"loading {preset} ...", file=sys.stderr)
+    _hush_libraries()
+    from mmsr_core.upscaler import Upscaler
+
+    return Upscaler.load(preset, weights=args.weights, device=args.device)
+
+
+def _hush_libraries() -> None:
+    """No bars and hints of the libraries between ours."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    for library in (of_diffusers, of_transformers):
+        library.disable_progress_bar()
+        library.set_verbosity_error()
+
+
+def _pair(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted NAME=VALUE such as depth=0.7") from None
+
+
+def _wants_bar(args: argparse.Namespace) -> bool:
+    return args.progress or (not args.quiet and sys.stderr.isatty())
+
+
+def _say(args: argparse.Namespace, text: str | None, file: Any = None) -> None:
+    if text is not None and not args.quiet:
+        print(text, file=file, flush=True)
+
+
+def _warn(args: argparse.Namespace, text: str) -> None:
+    _say(args, f"note: {text}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill cleans up as Ctrl-C does
+    sys.exit(main())

@@ -1,0 +1,246 @@
+"""Photo files, one after the other: plan the names, restore, save. For the command line and the page."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from mmsr_core.images import (
+    READABLE,
+    WRITABLE,
+    Photo,
+    check_target,
+    encode,
+    open_map,
+    open_photo,
+    save_photo,
+    write_whole,
+)
+from mmsr_core.modalities import MODALITIES, Modality
+from mmsr_core.recipe import Recipe, record
+from mmsr_core.settings import Settings
+
+if TYPE_CHECKING:
+    from mmsr_core.upscaler import Result, Upscaler
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo to restore."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to do with every photo of a batch."""
+
+    settings: Settings = field(default_factory=Settings)
+    given: Mapping[str, str | Path | None] = field(default_factory=dict)  # caption, map file or folder; None = off
+    recipe: Recipe | None = None  # for the modalities that `given` leaves open
+    maps: Path | None = None  # folder that gets the maps that were used
+    quality: int | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one job."""
+
+    job: Job
+    state: str  # "done" or "failed"
+    message: str  # one line for people
+    result: Result | None = None
+
+
+@dataclass
+class Gathered:
+    """The modalities of one photo and where they came from."""
+
+    modalities: dict[str, Image.Image | str] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    extractors: dict[str, str] = field(default_factory=dict)
+
+
+def plan(source: Path, target: Path, form: str | None = None) -> list[Job]:
+    """Which files to make from a photo, or from the photos of a folder (not of its subfolders).
+
+    Args:
+        target: a file; or a folder, which is one that exists, has no suffix, or stands beside a folder as `source`.
+        form: a suffix without its dot for results in a folder; None keeps the photo's own where it can be written.
+
+    Raises:
+        ValueError: nothing to do, or a result would replace a photo.
+    """
+    if not source.exists():
+        raise ValueError(f"input: got no file or folder named {source.name!r}, wanted a photo or a folder of photos")
+    if source.is_dir():
+        sources = sorted(path for path in source.iterdir() if _is_photo(path))
+        if not sources:
+            raise ValueError(f"input: got no pictures in folder {source.name!r}, wanted some of {', '.join(READABLE)}")
+        if target.exists() and not target.is_dir():
+            raise ValueError(f"output: got the file {target.name!r}, wanted a folder, as the input is one")
+        jobs = _in_folder(sources, target, form)
+    elif target.is_dir() or not target.suffix:
+        jobs = _in_folder([source], target, form)
+    else:
+        check_target(target, (1, 1))
+        jobs = [Job(source, target)]
+    for job in jobs:
+        if job.target.exists() and any(os.path.samefile(job.target, other.source) for other in jobs):
+            raise ValueError(f"output: got {job.target.name!r}, which is an input; wanted another file or folder")
+    return jobs
+
+
+def run(
+    upscaler: Upscaler,
+    jobs: Sequence[Job],
+    order: Order,
+    progress: Callable[[Job, Any], None] | None = None,
+    notify: Callable[[str], None] = lambda text: None,
+) -> Iterator[Outcome]:
+    """Restore photo after photo; one that fails does not stop the others.
+
+    Args:
+        progress: called with the job and each `Step` of its sampling.
+        notify: called with warnings.
+    """
+    for job in jobs:
+        try:
+            yield restore_file(upscaler, job, order, progress, notify)
+        except Exception as error:  # whatever one photo does, the others still have their turn
+            reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            message = " ".join(reason.split())
+            yield Outcome(job, "failed", message if job.source.name in message else f"{job.source.name}: {message}")
+
+
+def restore_file(
+    upscaler: Upscaler,
+    job: Job,
+    order: Order,
+    progress: Callable[[Job, Any], None] | None = None,
+    notify: Callable[[str], None] = lambda text: None,
+) -> Outcome:
+    """Open, restore and save one photo.
+
+    Raises:
+        ValueError: the photo, a map or the target does not fit.
+    """
+    started = time.monotonic()
+    settings = order.settings
+    photo = open_photo(job.source)
+    check_target(job.target, tuple(side * settings.scale for side in photo.rgb.size))
+    _make_folder(job.target.parent)
+    for warning in upscaler.plan(photo.rgb.size, settings).warnings:
+        notify(f"{photo.name}: {warning}")
+    gathered = gather(upscaler, photo, job, order, notify)
+    if order.maps is not None:
+        save_maps(gathered.modalities, order.maps, job.target.stem)
+    watch = None if progress is None else lambda step: progress(job, step)
+    result = upscaler.restore(photo.rgb, gathered.modalities, settings, progress=watch)
+    recipe = record(
+        settings, result.seed, upscaler.info.preset, upscaler.info.hash,
+        gathered.modalities, gathered.sources, photo.rgb, gathered.extractors,
+    )  # fmt: skip
+    final = result.finish(settings.color)
+    save_photo(job.target, final, photo, recipe.to_json(), order.quality, settings.strip_gps)
+    sizes = "{}x{} -> {} {}x{}".format(*photo.rgb.size, job.target.name, *final.size)
+    seconds = time.monotonic() - started
+    return Outcome(job, "done", f"{photo.name} {sizes}, seed {result.seed}, {seconds:.1f} s", result)
+
+
+def gather(upscaler: Upscaler, photo: Photo, job: Job, order: Order, notify: Callable[[str], None]) -> Gathered:
+    """Every modality of one photo: as given, else as in the recipe, else extracted.
+
+    Captions and maps of a recipe belong to its photo; for another photo they are extracted anew.
+    """
+    recipe, found = order.recipe, Gathered()
+    fits = recipe is not None and recipe.fits(photo.rgb)
+    auto = []
+    for row in MODALITIES:
+        if row.name in order.given:
+            value, source = _given(row, order.given[row.name], job), "file" if row.kind == "map" else "edited"
+        elif recipe is None:
+            value, source = None, "auto"
+        else:
+            value, source = _from_recipe(row, recipe, fits)
+            if source == "auto" and recipe.sources[row.name] != "auto":
+                notify(f"{photo.name}: not the recipe's photo, so its own {row.label.lower()} is extracted")
+        if value is not None:
+            found.modalities[row.name], found.sources[row.name] = row.check(value), source
+        elif source == "auto":
+            auto.append(row.name)
+    chosen = {} if recipe is None else {name: recipe.extractors[name] for name in auto if name in recipe.extractors}
+    if auto:
+        found.modalities.update(upscaler.extract(photo.rgb, names=auto, extractors=chosen))
+    found.extractors = chosen
+    order_of = [row.name for row in MODALITIES]
+    found.modalities = {name: found.modalities[name] for name in order_of if name in found.modalities}
+    return found
+
+
+def save_maps(modalities: Mapping[str, Image.Image | str], folder: Path, stem: str) -> None:
+    """Write STEM-depth.png, ... and STEM-text.txt; `Order.given` takes the folder's maps back."""
+    _make_folder(folder)
+    for name, value in modalities.items():
+        if isinstance(value, str):
+            write_whole(folder / f"{stem}-{name}.txt", (value + "\n").encode())
+        else:
+            grey = value.mode == "L"
+            write_whole(folder / f"{stem}-{name}.png", encode(value, Photo(value.convert("RGB"), grey=grey)))
+
+
+def _given(row: Modality, value: str | Path | None, job: Job) -> Image.Image | str | None:
+    if not isinstance(value, Path):
+        return value
+    if value.is_dir():
+        value = value / f"{job.target.stem}-{row.name}.png"
+    return open_map(value)
+
+
+def _from_recipe(row: Modality, recipe: Recipe, fits: bool) -> tuple[Image.Image | str | None, str]:
+    """(value, source); no value where the modality is off or must be extracted."""
+    source = recipe.sources.get(row.name, "off")
+    if source == "off" or not fits:
+        return None, "off" if source == "off" else "auto"
+    carried = recipe.caption if row.kind == "text" else recipe.map(row.name) if row.name in recipe.maps else None
+    if carried is None and source != "auto":
+        raise ValueError(f"recipe: got no {row.label.lower()}, wanted one, as its source is {source!r}")
+    return carried, source
+
+
+def _is_photo(path: Path) -> bool:
+    return path.suffix.lower() in READABLE and not path.name.startswith(".") and path.is_file()
+
+
+def _in_folder(sources: Sequence[Path], folder: Path, form: str | None) -> list[Job]:
+    """Targets whose stems differ, upper and lower case alike, so that no result or map replaces another's."""
+    shared = Counter(source.stem.casefold() for source in sources)
+    taken: set[str] = set()
+    jobs = []
+    for source in sources:
+        own = source.suffix if source.suffix.lower() in WRITABLE else ".png"
+        stem = source.stem
+        if shared[stem.casefold()] > 1:
+            stem = f"{stem}_{source.suffix[1:].lower()}"
+        while stem.casefold() in taken:
+            stem += "_"
+        taken.add(stem.casefold())
+        jobs.append(Job(source, folder / (stem + (own if form is None else f".{form}"))))
+    return jobs
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"output folder {folder.name!r}: got {error.strerror}, wanted a folder to write to") from None
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"output folder {folder.name!r}: got one without write permission, wanted one with it")

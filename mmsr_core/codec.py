@@ -1,0 +1,134 @@
+"""Pixels <-> latents. `PatchCodec` for `mini`, `VaeCodec` for `sd2`; the pipeline sees only what they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor
+
+from mmsr_core.base import SCALE, BaseUpscaler, enlarged
+
+PATCH = 3 * SCALE**2  # channels of one 4 x 4 RGB patch
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What the LR picture contributes: `latents` (B, C, h, w) join the U-Net's input; `base` (B, 3, H, W) is what the
+    latents are relative to (None where they stand for themselves)."""
+
+    latents: Tensor
+    base: Tensor | None
+
+
+class PatchCodec(ModelMixin, ConfigMixin):
+    """Residual over a base upscaler, as partially whitened 4 x 4 patches on the LR grid. Exactly invertible.
+
+    z = W·unshuffle(hr − up(lr)), W = s·E·diag(σ^−p)·Eᵀ with the eigenvectors E and standard deviations σ of training
+    residuals (closed form, stage `codec`); p = 0 is no whitening, p = 1 full (PCA/ZCA) whitening.
+
+    Args:
+        channels, blocks, head: of the base upscaler.
+        exponent: p, kept for the record.
+    """
+
+    factor = SCALE  # output pixels a latent cell
+    latent_channels = PATCH
+
+    @register_to_config
+    def __init__(self, channels: int = 64, blocks: int = 10, head: int = 16, exponent: float = 0.5) -> None:
+        super().__init__()
+        self.base = BaseUpscaler(channels, blocks, head)
+        self.register_buffer("whiten", torch.eye(PATCH))
+        self.register_buffer("unwhiten", torch.eye(PATCH))
+        self.register_buffer("feature_mean", torch.zeros(channels))
+        self.register_buffer("feature_std", torch.ones(channels))
+
+    @property
+    def condition_channels(self) -> int:
+        return self.config.channels + PATCH
+
+    @property
+    def margin(self) -> int:
+        """LR pixels around a window that its condition depends on."""
+        return self.base.reach
+
+    def condition(self, lr: Tensor) -> Condition:
+        """lr (B, 3, h, w) in [-1, 1] -> latents (B, channels + 48, h, w): features and the base's patches."""
+        base, features = self.base(lr)
+        features = (features - self.feature_mean[:, None, None]) / self.feature_std[:, None, None]
+        return Condition(torch.cat([features, F.pixel_unshuffle(base, SCALE)], 1), base)
+
+    def encode(self, hr: Tensor, condition: Condition) -> Tensor:
+        """hr (B, 3, 4h, 4w) in [-1, 1] -> z (B, 48, h, w)."""
+        return _mixed(self.whiten, F.pixel_unshuffle(hr - condition.base, SCALE))
+
+    def decode(self, z: Tensor, condition: Condition) -> Tensor:
+        """z (B, 48, h, w) -> picture (B, 3, 4h, 4w), about [-1, 1]."""
+        return condition.base + F.pixel_shuffle(_mixed(self.unwhiten, z), SCALE)
+
+    @torch.no_grad()
+    def fit(self, residuals: Tensor, features: Tensor) -> Tensor:
+        """Sets the whitening from residual patches (N, 48) and the normalisation from features (N, channels).
+
+        Returns the 48 standard deviations σ, largest first.
+        """
+        variance, vectors = torch.linalg.eigh(residuals.double().T @ residuals.double() / len(residuals))
+        sigma = variance.clamp(min=1e-10).sqrt()
+        gain = sigma**-self.config.exponent
+        gain /= (gain * sigma).square().mean().sqrt()  # unit mean variance of z
+        self.whiten.copy_(vectors @ torch.diag(gain) @ vectors.T)
+        self.unwhiten.copy_(vectors @ torch.diag(1 / gain) @ vectors.T)
+        self.feature_mean.copy_(features.mean(0))
+        self.feature_std.copy_(features.std(0).clamp(min=1e-4))
+        return sigma.flip(0)
+
+
+def _mixed(matrix: Tensor, patches: Tensor) -> Tensor:
+    return torch.einsum("ij,bjhw->bihw", matrix.to(patches.dtype), patches)
+
+
+class VaeCodec(ModelMixin, ConfigMixin):
+    """Stable Diffusion's autoencoder (f8, 4 channels); the condition is the encoded bicubic enlargement.
+
+    Pictures larger than the autoencoder was trained on are encoded and decoded in overlapping tiles, so that memory
+    does not follow their size.
+    """
+
+    margin = 32
+
+    @register_to_config
+    def __init__(self, autoencoder: dict) -> None:
+        super().__init__()
+        self.vae = AutoencoderKL.from_config(autoencoder)
+        self.vae.enable_tiling()
+
+    @property
+    def factor(self) -> int:
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @property
+    def latent_channels(self) -> int:
+        return self.vae.config.latent_channels
+
+    @property
+    def condition_channels(self) -> int:
+        return self.latent_channels
+
+    def condition(self, lr: Tensor) -> Condition:
+        """lr (B, 3, h, w) in [-1, 1] -> latents (B, 4, h/2, w/2)."""
+        return Condition(self._encoded(enlarged(lr).clamp(-1, 1)), None)
+
+    def encode(self, hr: Tensor, condition: Condition) -> Tensor:
+        """hr (B, 3, H, W) in [-1, 1] -> z (B, 4, H/8, W/8), the mean of the posterior."""
+        return self._encoded(hr)
+
+    def decode(self, z: Tensor, condition: Condition) -> Tensor:
+        """z (B, 4, h, w) -> picture (B, 3, 8h, 8w)."""
+        return self.vae.decode(z / self.vae.config.scaling_factor).sample
+
+    def _encoded(self, picture: Tensor) -> Tensor:
+        return self.vae.encode(picture).latent_dist.mean * self.vae.config.scaling_factor

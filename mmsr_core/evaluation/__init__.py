@@ -1,0 +1,1 @@
+"""Measures of quality. Depends on the core, never on the page."""

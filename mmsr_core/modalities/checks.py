@@ -1,0 +1,79 @@
+"""What a caller may hand in as a modality, and the exact form it is turned into."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from mmsr_core.modalities.palette import CLASSES, render, to_index
+
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")  # more than eight bits a pixel
+MOSTLY_WHITE = 0.6  # an edge map with more white than this is not "lines on black"
+
+
+def check_caption(value: Image.Image | str) -> str:
+    """One line of text: runs of white space become single spaces.
+
+    Raises:
+        ValueError: not a text.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"text: got {_kind(value)}, wanted a caption as text")
+    return " ".join(value.split())
+
+
+def check_depth(value: Image.Image | str) -> Image.Image:
+    """Mode "L", near = bright. Pictures of 16 bits or floats are stretched from their range to 0..255.
+
+    Raises:
+        ValueError: not a picture.
+    """
+    image = _picture("depth", value)
+    if image.mode not in DEEP_MODES:
+        return image.convert("L")
+    depth = np.asarray(image, dtype=np.float64)
+    if not np.isfinite(depth).all():
+        raise ValueError("depth: got values that are not finite numbers, wanted a picture with near = bright")
+    low, high = depth.min(), depth.max()
+    return Image.fromarray(np.round((depth - low) / max(high - low, 1e-12) * 255).astype(np.uint8))
+
+
+def check_segmentation(value: Image.Image | str) -> Image.Image:
+    """Mode "RGB" in exact palette colours; others go to the nearest. A grey picture of class numbers is accepted.
+
+    Raises:
+        ValueError: not a picture.
+    """
+    image = _picture("segmentation", value)
+    if image.mode in DEEP_MODES or image.mode == "L":
+        index = np.asarray(image)
+        if index.min() >= 0 and index.max() < len(CLASSES):
+            return render(index.astype(np.uint8))
+    return render(to_index(image))
+
+
+def check_edge(value: Image.Image | str) -> Image.Image:
+    """Mode "L", white lines on black.
+
+    Raises:
+        ValueError: not a picture, or one that is mostly white.
+    """
+    image = _picture("edge", value).convert("L")
+    white = float((np.asarray(image) > 127).mean())
+    if white > MOSTLY_WHITE:
+        raise ValueError(f"edge: got a picture that is {white:.0%} white, wanted white lines on black")
+    return image
+
+
+def _picture(name: str, value: Image.Image | str) -> Image.Image:
+    if not isinstance(value, Image.Image):
+        raise ValueError(f"{name}: got {_kind(value)}, wanted a picture")
+    if min(value.size) < 1:
+        raise ValueError(f"{name}: got a picture of {value.width}x{value.height} px, wanted at least 1x1 px")
+    return value
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, Image.Image):
+        return "a picture"
+    return "a text" if isinstance(value, str) else type(value).__name__

@@ -1,0 +1,82 @@
+"""What the facade tells its callers: what is loaded, what a run will cost, how far it is, what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+from mmsr_core import color
+from mmsr_core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Info:
+    """What is loaded, for people to read."""
+
+    preset: str
+    title: str
+    description: str
+    device: str
+    dtype: str
+    hash: str
+    parameters: Mapping[str, int]
+    trained: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will cost, before it starts."""
+
+    output_size: tuple[int, int]
+    megapixels: float
+    tiles: int
+    unet_calls: int
+    seconds: float
+    memory_bytes: int
+    warnings: list[str]
+
+
+@dataclass
+class Result:
+    """A finished run. `sampled` is the picture before the colour match, at the wanted size.
+
+    Attributes:
+        bicubic: the plain enlargement to compare with.
+        seed: the seed that was used.
+        attention: modality -> share of the connector's attention; sums to one.
+        tiles: (x0, y0, x1, y1) in output pixels.
+        seconds: wall-clock time of the sampling.
+    """
+
+    sampled: Image.Image
+    bicubic: Image.Image
+    source: Image.Image
+    settings: Settings
+    seed: int
+    attention: dict[str, float]
+    tiles: list[tuple[int, int, int, int]]
+    seconds: float
+
+    def finish(self, method: str | None = None) -> Image.Image:
+        """The picture with its colours matched to the input; another method needs no new sampling."""
+        return color.match(self.sampled, self.source, self.settings.color if method is None else method)
+
+
+@dataclass
+class Step:
+    """One event of a run: `step` of `steps` denoising steps are done, and `tile` of `tiles` of the current one."""
+
+    step: int
+    steps: int
+    tile: int
+    tiles: int
+    seconds_left: float
+    picture: Callable[[], Image.Image | None] = field(default=lambda: None, repr=False)
+    result: Result | None = field(default=None, repr=False)
+
+    @property
+    def preview(self) -> Image.Image | None:
+        """The expected picture as of now, decoded when asked for; None between the ends of denoising steps."""
+        return self.picture()

@@ -1,0 +1,276 @@
+"""The method, from modalities to pixels.
+
+lr (1,3,h,w) ──codec.condition──────────────────────────> condition (1,C,h',w') ─┐ concat, per tile
+modalities ──tokenise──> {name: (1,N,D)} ──branches──> ± ──connector──> (2,128,D)│ cross-attention
+noise z (1,c,h',w') ──────────────────────────────────────────────> U-Net ──> prediction⁺, prediction⁻
+                         (1+w)·⁺ − w·⁻ ──fuse tiles──> scheduler ──> z ... ──codec.decode──> picture
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from diffusers import (
+    DDIMScheduler,
+    DiffusionPipeline,
+    DPMSolverMultistepScheduler,
+    SchedulerMixin,
+    UNet2DConditionModel,
+    UniPCMultistepScheduler,
+    VQModel,
+)
+from PIL import Image
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizerFast
+
+from mmsr_core import guidance, tiling
+from mmsr_core.attention import ContextAttention
+from mmsr_core.base import SCALE
+from mmsr_core.codec import Condition, PatchCodec, VaeCodec
+from mmsr_core.connector import LatentConnector
+from mmsr_core.images import to_pil
+from mmsr_core.settings import Settings
+from mmsr_core.tiling import Tile
+from mmsr_core.tokens import Tokenizers
+
+Given = Mapping[str, Image.Image | str]  # the modalities of one picture; a missing key is the null token
+SAMPLERS: dict[str, tuple[type[SchedulerMixin], dict]] = {
+    "unipc": (UniPCMultistepScheduler, {"solver_type": "bh2", "solver_order": 2, "lower_order_final": True}),
+    "dpmpp-2m": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 2}),
+    "ddim": (DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": True}),
+}
+
+
+@dataclass
+class Event:
+    """A tile was done, or with `tile == tiles` a whole denoising step."""
+
+    step: int
+    steps: int
+    tile: int
+    tiles: int
+    _picture: Callable[[], Image.Image] | None = field(default=None, repr=False)
+
+    @property
+    def picture(self) -> Image.Image | None:
+        """The expected final picture as of now, decoded on demand; None between the ends of steps."""
+        return None if self._picture is None else self._picture()
+
+
+@dataclass
+class Branches:
+    """Both contexts of one tile and the keys and values made from them."""
+
+    context: Tensor  # (1 or 2, 128, D): positive, then negative where it counts
+    cache: dict
+
+
+class MMSRPipeline(DiffusionPipeline):
+    """Frozen parts, connector, U-Net, codec and schedule of one preset.
+
+    Load with `MMSRPipeline.from_pretrained(folder)`. `places` says whether the U-Net's queries carry a position code
+    (`mini`) or not (`sd2`, whose U-Net was trained without).
+    """
+
+    model_cpu_offload_seq = "text_encoder->vq->connector->unet->codec"
+
+    def __init__(
+        self,
+        codec: PatchCodec | VaeCodec,
+        unet: UNet2DConditionModel,
+        connector: LatentConnector,
+        scheduler: SchedulerMixin,
+        vq: VQModel,
+        tokenizer: CLIPTokenizerFast,
+        text_encoder: CLIPTextModel,
+        places: bool = True,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            codec=codec, unet=unet, connector=connector, scheduler=scheduler,
+            vq=vq, tokenizer=tokenizer, text_encoder=text_encoder,
+        )  # fmt: skip
+        self.register_to_config(places=places)
+        self.unet.set_attn_processor(ContextAttention())
+
+    @property
+    def tokenizers(self) -> Tokenizers:
+        return Tokenizers(self.vq, self.tokenizer, self.text_encoder)
+
+    @property
+    def multiple(self) -> int:
+        """The sides of the latent grid must be multiples of this."""
+        return 2 ** (len(self.unet.config.block_out_channels) - 1)
+
+    def padded(self, lr: Tensor) -> Tensor:
+        """lr (1, 3, h, w) -> the same with its right and bottom mirrored until the latent grid fits the U-Net."""
+        unit = max(self.multiple * self.codec.factor // SCALE, 1)
+        right, bottom = -lr.shape[-1] % unit, -lr.shape[-2] % unit
+        mode = "reflect" if right < lr.shape[-1] and bottom < lr.shape[-2] else "replicate"
+        return F.pad(lr, (0, right, 0, bottom), mode=mode)
+
+    def tiles(self, size: tuple[int, int], settings: Settings) -> list[Tile]:
+        """Tiles of the latent grid for an LR picture of (width, height) pixels."""
+        unit = self.multiple
+        width, height = (-(-side * SCALE // (unit * self.codec.factor)) * unit for side in size)
+        side = max(settings.tile // (unit * self.codec.factor), 1) * unit
+        return tiling.plan(width, height, side, settings.overlap)
+
+    @torch.no_grad()
+    def contexts(self, modalities: Given, tile: Tile, size: tuple[int, int], settings: Settings) -> Branches:
+        """Modalities, as seen in one tile of an LR picture of `size` pixels, through the connector; both branches."""
+        cells = SCALE / self.codec.factor  # latent cells an LR pixel
+        given = self.tokenizers.tokenise(modalities, tile.box(size[0] * cells, size[1] * cells))
+        if guidance.TEXT in given:
+            given[guidance.TEXT] = self._text(prompt(modalities[guidance.TEXT], settings.positive))
+        seen = guidance.branches(settings.guidance, given, self._text(settings.negative))
+        count = 1 if settings.weight == 0 else 2  # w = 0 ignores the negative branch
+        tokens = torch.cat([self.connector.tokens(branch) for branch in seen[:count]])  # (2, 845, D)
+        tempering = self.connector.tempering(settings.temperature, settings.temperature_form)
+        texts = [self.connector.bypassed(branch.get(guidance.TEXT)) for branch in seen[:count]]
+        text = None if texts[0] is None else torch.cat(texts)  # (2, 77, D) where the text bypasses the connector
+        return Branches(self.connector(tokens, tempering, text), {})  # (2, 128, D)
+
+    @torch.no_grad()
+    def attention(self, modalities: Given, settings: Settings) -> dict[str, float]:
+        """How much each modality is heard in the positive branch, over the whole picture; shares that sum to one."""
+        given = self.tokenizers.tokenise(modalities)
+        seen, _ = guidance.branches(settings.guidance, given, self._text(settings.negative))
+        tempering = self.connector.tempering(settings.temperature, settings.temperature_form)
+        return self.connector.attention_mass(self.connector.tokens(seen), tempering)
+
+    def _text(self, text: str) -> Tensor:
+        return self.tokenizers.text_states(self.tokenizers.text_ids(text))
+
+    @torch.no_grad()
+    def predict(self, z: Tensor, time: Tensor, condition: Tensor, branches: Branches, weight: float) -> Tensor:
+        """One guided U-Net call: z (1, c, h, w), condition (1, C, h, w) -> prediction (1, c, h, w)."""
+        count = len(branches.context)
+        given = torch.cat([z, condition], 1).expand(count, -1, -1, -1)  # both branches in one call
+        kwargs = {"cache": branches.cache, **self.hearing(z.shape[-2:])}
+        with self.precision():
+            out = self.unet(given, time, branches.context, cross_attention_kwargs=kwargs).sample.float()
+        return out if count == 1 else guidance.combine(out[:1], out[1:], weight)
+
+    def hearing(self, grid: tuple[int, int]) -> dict[str, object]:
+        """What the U-Net's attention needs besides the context, on a latent grid of (height, width)."""
+        return {"grid": grid if self.config.places else None, "gate": self.connector.gate}
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """What the U-Net computes in: bf16 where the device is fast at it, else the weights' own precision."""
+        able = {"cpu": torch.cpu._is_avx512_bf16_supported, "cuda": torch.cuda.is_bf16_supported}.get(self.device.type)
+        return torch.bfloat16 if able is not None and able() else self.unet.dtype
+
+    def precision(self) -> torch.autocast:
+        """The context of a U-Net call."""
+        kind, dtype = self.device.type, self.compute_dtype
+        return torch.autocast(kind, dtype, enabled=dtype != self.unet.dtype)
+
+    def solver(self, settings: Settings) -> SchedulerMixin:
+        """A fresh scheduler with the steps set."""
+        kind, options = SAMPLERS[settings.sampler]
+        scheduler = kind.from_config(self.scheduler.config, **options)
+        scheduler.set_timesteps(settings.steps, device=self.device)
+        return scheduler
+
+    @torch.no_grad()
+    def stream(self, lr: Tensor, modalities: Given, settings: Settings) -> Iterator[Event]:
+        """Denoises, yielding after every tile of every step; the last step's `picture` is the result.
+
+        Closing the generator stops it. lr (1, 3, h, w) in [-1, 1] on any device; `settings.seed` must be set.
+
+        Raises:
+            FloatingPointError: the latents are no longer finite.
+        """
+        size = (lr.shape[-1], lr.shape[-2])
+        lr = self.padded(lr.to(self.device))  # (1, 3, h, w)
+        tiles = self.tiles(size, settings)
+        canvas = Canvas(self.codec, lr, size, settings.tile)
+        condition = canvas.condition  # (1, C, h', w')
+        noise = torch.Generator().manual_seed(settings.seed)
+        z = torch.randn(1, self.codec.latent_channels, *condition.shape[-2:], generator=noise).to(self.device)
+        scheduler = self.solver(settings)
+        z = z * scheduler.init_noise_sigma
+        branches: dict[Tile, Branches] = {}
+        for index, time in enumerate(scheduler.timesteps):
+            fusion = tiling.Fusion(z, settings.overlap)
+            for number, tile in enumerate(tiles):
+                if tile not in branches:
+                    branches[tile] = self.contexts(modalities, tile, size, settings)
+                scaled = scheduler.scale_model_input(tile.of(z), time)
+                fusion.add(tile, self.predict(scaled, time, tile.of(condition), branches[tile], settings.weight))
+                if number + 1 < len(tiles):
+                    yield Event(index, len(scheduler.timesteps), number + 1, len(tiles))
+            prediction = fusion.result()  # (1, c, h', w')
+            expected = self._expected(scheduler, prediction, z, time)
+            z = scheduler.step(prediction, time, z, return_dict=False)[0]
+            if not torch.isfinite(z).all():
+                raise FloatingPointError(
+                    f"sampling: got values that are not finite at step {index + 1} of {settings.steps}; "
+                    "try a lower guidance weight, another sampler or more steps"
+                )
+            last = index + 1 == len(scheduler.timesteps)
+            shown = z if last else expected
+            yield Event(
+                index + 1, len(scheduler.timesteps), len(tiles), len(tiles), lambda shown=shown: canvas.decode(shown)
+            )
+
+    @staticmethod
+    def _expected(scheduler: SchedulerMixin, prediction: Tensor, z: Tensor, time: Tensor) -> Tensor:
+        """The clean latents that a prediction at `time` implies."""
+        if scheduler.config.prediction_type == "sample":
+            return prediction
+        alpha = scheduler.alphas_cumprod[int(time)].to(z)
+        if scheduler.config.prediction_type == "epsilon":
+            return (z - (1 - alpha).sqrt() * prediction) / alpha.sqrt()
+        return alpha.sqrt() * z - (1 - alpha).sqrt() * prediction
+
+
+def prompt(caption: str, words: str) -> str:
+    """Caption and quality words as one text."""
+    return ", ".join(part.strip().rstrip(".,") for part in (caption, words) if part.strip())
+
+
+class Canvas:
+    """Condition and decoding of a whole picture, window by window, so that memory does not follow its size.
+
+    Args:
+        lr: padded LR picture (1, 3, h, w).
+        size: width and height before the padding.
+        side: window side in output pixels.
+    """
+
+    def __init__(self, codec: PatchCodec | VaeCodec, lr: Tensor, size: tuple[int, int], side: int) -> None:
+        self.codec, self.size = codec, size
+        self.side = max(side // SCALE, 16)
+        parts = [
+            [self._condition(lr, x, y) for x in range(0, lr.shape[-1], self.side)]
+            for y in range(0, lr.shape[-2], self.side)
+        ]
+        self.condition = torch.cat([torch.cat([part.latents for part in row], -1) for row in parts], -2)
+        has_base = parts[0][0].base is not None
+        self.base = torch.cat([torch.cat([part.base for part in row], -1) for row in parts], -2) if has_base else None
+
+    def _condition(self, lr: Tensor, x: int, y: int) -> Condition:
+        """The condition of one window, computed with the margin that makes it equal to the whole picture's."""
+        margin = self.codec.margin
+        left, top = max(x - margin, 0), max(y - margin, 0)
+        right, bottom = min(x + self.side, lr.shape[-1]), min(y + self.side, lr.shape[-2])
+        part = self.codec.condition(lr[..., top : bottom + margin, left : right + margin])
+        scale = part.latents.shape[-1] / lr[..., left : right + margin].shape[-1]
+
+        def cut(t: Tensor, k: float) -> Tensor:
+            rows = slice(int((y - top) * k), int((bottom - top) * k))
+            return t[..., rows, int((x - left) * k) : int((right - left) * k)]
+
+        return Condition(cut(part.latents, scale), None if part.base is None else cut(part.base, SCALE))
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Image.Image:
+        """z (1, c, h', w') -> the picture, x4 the unpadded size."""
+        width, height = self.size[0] * SCALE, self.size[1] * SCALE
+        return to_pil(self.codec.decode(z, Condition(self.condition, self.base))).crop((0, 0, width, height))

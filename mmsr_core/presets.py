@@ -1,0 +1,57 @@
+"""One row per preset: where its weights live and what they can do.
+
+The numbers of a row are measured; how, stands in `assets/models/mini/MODEL_CARD.md`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model that can be loaded by name. `weights` is a folder, or None where nothing is bundled."""
+
+    name: str
+    title: str
+    description: str
+    weights: Path | None
+    public: bool = True
+
+
+PRESETS = {
+    row.name: row
+    for row in (
+        Preset(
+            "mini",
+            "MMSR mini (bundled)",
+            "A small model trained from scratch by this project on openly licensed photos. Sharpens and cleans x4 on "
+            "any laptop. It is not the paper's model and cannot invent detail as a large diffusion model does.",
+            ASSETS / "models" / "mini",
+        ),
+        Preset(
+            "sd2",
+            "MMSR on Stable Diffusion 2.1 (paper scale)",
+            "The paper's architecture at full size. Nobody has released trained weights; train your own, "
+            "then pass their folder or hub id as weights.",
+            None,
+        ),
+        Preset("tiny", "Random weights (tests only)", "Untrained; exists for tests.", None, public=False),
+    )
+}
+
+
+def preset(name: str) -> Preset:
+    """The row of a preset.
+
+    Raises:
+        ValueError: no such preset.
+    """
+    if name not in PRESETS:
+        raise ValueError(
+            f"preset: got {name!r}, wanted one of {', '.join(row for row in PRESETS if PRESETS[row].public)}"
+        )
+    return PRESETS[name]

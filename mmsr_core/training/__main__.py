@@ -1,0 +1,34 @@
+"""`python -m mmsr_core.training STAGE ...`: the stages in the order in which they are run."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from importlib import import_module
+
+STAGES = {
+    "prepare": ("data", "decode photos, labels and captions into arrays"),
+    "students": ("students", "depth and segmentation networks"),
+    "vq": ("vq", "the tokeniser of the maps"),
+    "tokenizer": ("tokenizer", "the tokeniser of the text"),
+    "text": ("text", "the text tower"),
+    "tokens": ("cache", "token ids of every training window, computed once"),
+    "base": ("base", "the regression upscaler"),
+    "codec": ("codec", "the patch codec's whitening, in closed form"),
+    "diffusion": ("diffusion", "connector and U-Net"),
+}
+
+
+def main(argv: list[str]) -> None:
+    if not argv or argv[0] not in STAGES:
+        width = max(map(len, STAGES))
+        rows = "\n".join(f"  {name:{width}}  {about}" for name, (_, about) in STAGES.items())
+        raise SystemExit(f"usage: python -m mmsr_core.training STAGE [options]\n\nstages:\n{rows}")
+    stage = import_module(f"mmsr_core.training.{STAGES[argv[0]][0]}")
+    parser = ArgumentParser(prog=f"python -m mmsr_core.training {argv[0]}", description=STAGES[argv[0]][1])
+    stage.add_arguments(parser)
+    stage.main(parser.parse_args(argv[1:]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,258 @@
+"""Stage `diffusion`: connector and U-Net, on frozen codec and tokens.
+
+Every sample: a window of a photo, degraded; map tokens of its labels or of the degraded picture; its caption.
+Each modality is dropped to its null token with probability 0.1 (paper, section 4.1). In a share of the samples the
+*target* is a flawed photo and the caption says so, which gives the negative text its meaning.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmsr_core.base import enlarged
+from mmsr_core.codec import PatchCodec
+from mmsr_core.images import to_tensor
+from mmsr_core.modalities import MODALITIES
+from mmsr_core.pipeline import MMSRPipeline
+from mmsr_core.settings import Settings
+from mmsr_core.tokens import Tokenizers
+from mmsr_core.training.cache import TokenStore
+from mmsr_core.training.data import PHOTO, PhotoStore, random_source
+from mmsr_core.training.degradation import Degradation, flawed
+from mmsr_core.training.loop import TrainConfig, fit
+from mmsr_core.training.losses import Adversary, PerceptualLoss
+from mmsr_core.training.prompts import captions
+from mmsr_core.training.sheets import write_sheet
+from mmsr_core.weights import build_connector, build_scheduler, build_unet, save_half
+
+DROP = 0.1  # of each modality to its null token
+LAST = 0.3  # share of samples at the last time step, pure noise: the first step of every sampler
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    TrainConfig.add_arguments(parser, out=Path("runs/diffusion"), lr=2e-4, sheet_minutes=12.0)
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    parser.add_argument(
+        "--tokens", action="store_true", help="with the cached map tokens; without them all maps are null"
+    )
+    parser.add_argument("--parts", type=Path, required=True, help="folder with codec/, vq/, tokenizer/, text_encoder/")
+    parser.add_argument("--init", type=Path, help="a saved pipeline whose connector and U-Net are the start")
+    parser.add_argument("--perceptual-weights", type=Path, required=True)
+    parser.add_argument(
+        "--crop", type=int, default=128, help="side of a window in HR pixels, where no tokens are given"
+    )
+    parser.add_argument("--pixel", type=float, default=20.0)
+    parser.add_argument("--perceptual", type=float, default=8.0)
+    parser.add_argument("--adversarial", type=float, default=0.0)
+    parser.add_argument("--adversarial-from", type=float, default=0.3)
+    parser.add_argument(
+        "--rollout", type=float, default=0.75, help="share of samples that start from the model's own guess"
+    )
+    parser.add_argument("--flawed", type=float, default=0.15, help="share of samples with a flawed target")
+    parser.add_argument("--strength", type=float, default=1.0)
+    parser.add_argument("--latents", type=int, default=128, help="0 trains the ablation without the connector")
+    parser.add_argument("--save", type=Path, help="folder for the trained pipeline")
+
+
+@dataclass(frozen=True)
+class Batch:
+    lr: Tensor  # (B, 3, h, w)
+    photo: Tensor  # (B, 3, 4h, 4w), what the adversary calls real
+    target: Tensor  # (B, 3, 4h, 4w)
+    text: Tensor  # (B, 77) ids
+    maps: Tensor | None  # (B, 3, tokens) ids
+    drop: Tensor  # (B, 4) bool, in token order
+    clean: Tensor  # (B,) bool, target is the photo
+    shift: tuple[int, int]
+    generator: torch.Generator
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Makes a batch from (step, rank, device)."""
+
+    store: PhotoStore
+    tokens: Tokenizers
+    tokens_of: TokenStore | None  # map ids of the photos' windows; None trains with null maps
+    args: Namespace
+
+    def __call__(self, step: int, rank: int, device: torch.device) -> Batch:
+        args = self.args
+        rng, generator = random_source(args.seed, step, rank, device)
+        index, photo, maps = self._pictures(rng, device)
+        bad, words = flawed(photo, generator)
+        clean = torch.from_numpy(rng.random(len(photo)) >= args.flawed).to(device)
+        target = torch.where(clean[:, None, None, None], photo, bad)
+        flaws = [None if ok else said for ok, said in zip(clean.tolist(), words)]
+        texts = captions([self.store.captions[i] for i in index], flaws, rng)
+        text = torch.cat([self.tokens.text_ids(t) for t in texts]).to(device)
+        drop = torch.from_numpy(rng.random((len(photo), len(MODALITIES))) < DROP).to(device)
+        lr = Degradation(args.strength)(photo, generator)
+        return Batch(lr, photo, target, text, maps, drop, clean, tuple(rng.integers(0, 16, 2).tolist()), generator)
+
+    def _pictures(self, rng: np.random.Generator, device: torch.device) -> tuple[np.ndarray, Tensor, Tensor | None]:
+        """Photo indices (B,), pictures (B, 3, H, W) and map ids (B, 3, tokens), or None without a cache.
+
+        All windows of a batch have one side, and larger ones come in smaller batches; half of the maps are those of the
+        photo, half those that were read in its degraded version.
+        """
+        count = self.args.batch
+        if self.tokens_of is None:
+            index = rng.integers(len(self.store), size=count)
+            corners = rng.integers(0, PHOTO - self.args.crop + 1, size=(count, 2))
+            return index, self.store.crops(index, corners, self.args.crop, str(device)), None
+        windows, ids = self.tokens_of.windows, self.tokens_of.ids
+        side = int(rng.choice(windows[:, :, 2].ravel()))
+        rows = np.argwhere(windows[..., 2] == side)
+        count = max(round(count * (self.args.crop / side) ** 2), 1)
+        index, which = rows[rng.integers(len(rows), size=count)].T
+        photo = self.store.crops(index, windows[index, which, :2].astype(int), side, str(device))
+        return index, photo, torch.from_numpy(ids[index, which, rng.integers(0, 2, count)].astype(np.int64)).to(device)
+
+
+class Denoiser(nn.Module):
+    """The trained parts, as one module for the optimiser."""
+
+    def __init__(self, pipeline: MMSRPipeline) -> None:
+        super().__init__()
+        self.unet, self.connector = pipeline.unet, pipeline.connector
+
+    def forward(self, given: Tensor, time: Tensor, tokens: Mapping[str, Tensor | None], drop: Tensor) -> Tensor:
+        """given (B, C, h, w) latents and condition, tokens {name: (B, N, D) or None}, drop (B, 4) -> (B, c, h, w)."""
+        connector, count = self.connector, len(given)
+        parts = []
+        for column, (name, value) in enumerate(tokens.items()):
+            if value is None:
+                parts.append(connector.embedded(name, None, count))
+            else:
+                parts.append(connector.dropped(value, name, drop[:, column]))
+        context = connector(connector.token_norm(torch.cat(parts, 1)))
+        return self.unet(given, time, context, cross_attention_kwargs={"grid": given.shape[-2:]}).sample
+
+
+class DiffusionLoss:
+    """x0-MSE in latent space + pixel L1 + perceptual (+ adversarial) on the decoded x0."""
+
+    def __init__(
+        self, codec: PatchCodec, tokens: Tokenizers, perceptual: PerceptualLoss, adversary: Adversary, args: Namespace
+    ) -> None:
+        self.codec, self.tokens, self.perceptual, self.adversary, self.args = codec, tokens, perceptual, adversary, args
+        self.alphas = build_scheduler().alphas_cumprod
+        self.maps = [row.name for row in MODALITIES if row.kind == "map"]
+        self.done = 0.0
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        args = self.args
+        with torch.no_grad():
+            condition = self.codec.condition(batch.lr)
+            z0 = self.codec.encode(batch.target, condition)
+            tokens = {"text": self.tokens.text_states(batch.text)}
+            codes = [None] * 3 if batch.maps is None else [self.tokens.map_codes(batch.maps[:, i]) for i in range(3)]
+            tokens |= dict(zip(self.maps, codes))
+        time = torch.randint(len(self.alphas), (len(z0),), generator=batch.generator, device=z0.device)
+        last = torch.rand(len(z0), generator=batch.generator, device=z0.device) < LAST
+        time = torch.where(last, len(self.alphas) - 1, time)
+        alpha = self.alphas.to(z0)[time][:, None, None, None]
+        signal, own = self._rolled_out(model, z0, condition.latents, tokens, batch)
+        noise = torch.randn(z0.shape, generator=batch.generator, device=z0.device)
+        z = alpha.sqrt() * signal + (1 - alpha).sqrt() * noise
+        made = model(torch.cat([z, condition.latents], 1), time, tokens, batch.drop).float()
+        known = (alpha / (1 - alpha).clamp(min=1e-4)).clamp(max=1)  # what z tells of z0; nothing where it is rolled out
+        weight = 0.3 + torch.where(own[:, None, None, None], 0, known)
+        picture = self.codec.decode(made, condition)
+        latent = 2 * (weight * F.smooth_l1_loss(made, z0, reduction="none")).mean()
+        pixel = (picture - batch.target).abs().mean()
+        seen = self.perceptual(picture.clamp(-1.1, 1.1), batch.target, batch.shift).mean()
+        values = {"loss": latent + args.pixel * pixel + args.perceptual * seen}
+        values |= {"latent": latent.detach(), "pixel": pixel.detach(), "perceptual": seen.detach()}
+        if args.adversarial > 0 and self.done >= args.adversarial_from and batch.clean.any():
+            values |= self._adversarial(picture[batch.clean], batch.photo[batch.clean])
+            values["loss"] = values["loss"] + args.adversarial * values["fooled"]
+            values["fooled"] = values["fooled"].detach()
+        return values
+
+    @torch.no_grad()
+    def _rolled_out(
+        self, model: nn.Module, z0: Tensor, condition: Tensor, tokens: Mapping, batch: Batch
+    ) -> tuple[Tensor, Tensor]:
+        """z0, or for a share of the samples the model's own first guess, as the sampler will meet it; and which (B,).
+
+        A few-step sampler never sees the true z0 under its noise but its own predictions; trained on true ones alone, a
+        small model amplifies its errors from step to step (measured: 4 steps were worse than 1). (B, c, h, w) -> same.
+        """
+        own = torch.rand(len(z0), generator=batch.generator, device=z0.device) < self.args.rollout
+        if not own.any():
+            return z0, own
+        noise = torch.randn(z0.shape, generator=batch.generator, device=z0.device)[own]
+        last = torch.full((len(noise),), len(self.alphas) - 1, device=z0.device)
+        seen = {name: None if value is None else value[own] for name, value in tokens.items()}
+        signal = z0.clone()
+        signal[own] = model(torch.cat([noise, condition[own]], 1), last, seen, batch.drop[own]).float()
+        return signal, own
+
+    def _adversarial(self, made: Tensor, real: Tensor) -> dict[str, Tensor]:
+        return {"discriminator": self.adversary.learn(made, real), "fooled": self.adversary.judge(made).mean()}
+
+
+def start(args: Namespace, tokens: Tokenizers, codec: PatchCodec) -> MMSRPipeline:
+    """The pipeline to train: from `--init`, or fresh."""
+    if args.init is not None:
+        return MMSRPipeline.from_pretrained(args.init, dtype=torch.float32)
+    torch.manual_seed(args.seed)
+    unet = build_unet(codec)
+    connector = build_connector(tokens, unet.config.cross_attention_dim, args.latents)
+    return MMSRPipeline(codec, unet, connector, build_scheduler(), tokens.vq, tokens.tokenizer, tokens.text_encoder)
+
+
+def main(args: Namespace) -> None:
+    config = TrainConfig.from_arguments(args)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokens = Tokenizers.load(args.parts, device)
+    codec = PatchCodec.from_pretrained(args.parts / "codec").to(device).eval().requires_grad_(False)
+    store, val = PhotoStore.open(args.cache, "train"), PhotoStore.open(args.cache, "val")
+    cached = TokenStore.open(args.cache, "train") if args.tokens else None
+    pipeline = start(args, tokens, codec)
+    pipeline.register_modules(codec=codec, vq=tokens.vq, text_encoder=tokens.text_encoder)
+    adversary = Adversary(device=device)
+    loss = DiffusionLoss(codec, tokens, PerceptualLoss(args.perceptual_weights).to(device), adversary, args)
+    sheet = Sheet(pipeline, val, args.strength)
+    fit(Denoiser(pipeline), loss, Batches(store, tokens, cached, args), config, sheet, {"adversary": adversary})
+    if args.save is not None:
+        save_half(pipeline, args.save)
+
+
+class Sheet:
+    """Samples of the pipeline itself on a few val photos, beside bicubic, the base and the photo."""
+
+    def __init__(
+        self, pipeline: MMSRPipeline, val: PhotoStore, strength: float, count: int = 4, side: int = 256
+    ) -> None:
+        self.pipeline = pipeline
+        self.photo = val.crops(np.arange(count), np.full((count, 2), 64), side)
+        self.lr = Degradation(strength)(self.photo, random_source(1, 0)[1])
+        self.captions = val.captions[:count]
+
+    def __call__(self, model: nn.Module, path: Path) -> None:
+        settings = Settings(seed=0, steps=8, weight=1.0)
+        parameter = self.pipeline.codec.unwhiten
+        columns = {
+            "bicubic": enlarged(self.lr),
+            "base": self.pipeline.codec.condition(self.lr.to(parameter)).base.cpu(),
+        }
+        columns["8 steps, w = 1"] = torch.cat([self._sample(i, settings) for i in range(len(self.lr))])
+        columns["1 step"] = torch.cat(
+            [self._sample(i, settings.with_(steps=1, weight=0.0)) for i in range(len(self.lr))]
+        )
+        write_sheet(path, {**columns, "photo": self.photo})
+
+    def _sample(self, i: int, settings: Settings) -> Tensor:
+        *_, last = self.pipeline.stream(self.lr[i : i + 1], {"text": self.captions[i]}, settings)
+        return to_tensor(last.picture)

@@ -1,0 +1,27 @@
+"""What the model is told about a training picture: caption, quality words, or nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+GOOD = ("sharp", "clean", "highly detailed", "high quality")
+
+
+def captions(photo: list[str], flaws: list[str | None], rng: np.random.Generator) -> list[str]:
+    """One text a picture.
+
+    Args:
+        photo: the photo's caption.
+        flaws: words for what is wrong with the target, or None where the target is the photo itself.
+    """
+    return [_caption(text, wrong, rng) for text, wrong in zip(photo, flaws)]
+
+
+def _caption(text: str, wrong: str | None, rng: np.random.Generator) -> str:
+    parts = [text.rstrip(".")] if rng.random() < 0.6 else []
+    if wrong is not None:
+        parts.append(wrong)
+    elif rng.random() < 0.75 or not parts:
+        count = rng.integers(2, len(GOOD) + 1)
+        parts += [str(word) for word in rng.permutation(GOOD)[:count]]
+    return ", ".join(parts)

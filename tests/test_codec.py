@@ -1,0 +1,68 @@
+"""Laws of the codecs: exact inverse, closed-form whitening, tiles equal to the whole."""
+
+import torch
+from diffusers import AutoencoderKL
+
+from mmsr_core.base import enlarged
+from mmsr_core.codec import PatchCodec, VaeCodec
+from mmsr_core.pipeline import Canvas
+
+
+def codec() -> PatchCodec:
+    torch.manual_seed(0)
+    made = PatchCodec(channels=8, blocks=2, head=4, exponent=0.5)
+    for parameter in made.base.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return made.eval()
+
+
+@torch.no_grad()
+def test_decode_inverts_encode():
+    patch = codec()
+    patch.fit(torch.randn(500, 48) * torch.linspace(0.3, 0.01, 48), torch.randn(500, 8))
+    lr, hr = torch.rand(2, 3, 8, 12) * 2 - 1, torch.rand(2, 3, 32, 48) * 2 - 1
+    condition = patch.condition(lr)
+    assert condition.latents.shape == (2, patch.condition_channels, 8, 12)
+    torch.testing.assert_close(patch.decode(patch.encode(hr, condition), condition), hr, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_zero_latents_are_the_base_picture():
+    patch, lr = codec(), torch.rand(1, 3, 8, 8) * 2 - 1
+    condition = patch.condition(lr)
+    torch.testing.assert_close(patch.decode(torch.zeros(1, 48, 8, 8), condition), condition.base)
+
+
+def test_whitening_has_unit_variance_and_keeps_order():
+    torch.manual_seed(1)
+    patch, sigmas = codec(), torch.linspace(0.25, 0.015, 48)
+    residuals = torch.randn(20000, 48) * sigmas
+    found = patch.fit(residuals, torch.randn(100, 8))
+    torch.testing.assert_close(found.float(), sigmas, rtol=0.05, atol=1e-3)
+    z = residuals @ patch.whiten.T
+    assert abs(z.square().mean() - 1) < 0.02
+    spread = z.std(0)
+    assert spread[0] > spread[-1] and spread[0] / spread[-1] < 0.6 * sigmas[0] / sigmas[-1]  # partly whitened
+
+
+@torch.no_grad()
+def test_condition_of_windows_equals_the_whole():
+    patch, lr = codec(), torch.rand(1, 3, 40, 56) * 2 - 1
+    whole, pieces = patch.condition(lr), Canvas(patch, lr, (56, 40), 64)
+    torch.testing.assert_close(pieces.condition, whole.latents, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(pieces.base, whole.base, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_vae_codec_shapes():
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 8, 8), norm_num_groups=4, latent_channels=4,
+        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+    )  # fmt: skip
+    made = VaeCodec(dict(vae.config)).eval()
+    lr = torch.rand(1, 3, 16, 16) * 2 - 1
+    condition = made.condition(lr)
+    assert made.factor == 8 and condition.latents.shape == (1, 4, 8, 8)
+    z = made.encode(enlarged(lr).clamp(-1, 1), condition)
+    torch.testing.assert_close(z, condition.latents)
+    assert made.decode(z, condition).shape == (1, 3, 64, 64)

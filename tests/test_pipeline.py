@@ -1,0 +1,175 @@
+"""Laws of the sampler on tiny real classes."""
+
+import functools
+import gc
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmsr_core.attention import ContextAttention
+from mmsr_core.images import to_tensor
+from mmsr_core.pipeline import MMSRPipeline, prompt
+from mmsr_core.settings import Settings
+
+QUICK = Settings(seed=3, steps=3, weight=2.0)
+
+
+def run(pipeline: MMSRPipeline, photo, maps, settings=QUICK) -> np.ndarray:
+    *_, last = pipeline.stream(to_tensor(photo), maps, settings)
+    return np.asarray(last.picture).astype(int)
+
+
+def test_output_is_exactly_four_times_as_large(pipeline, photo, maps):
+    assert run(pipeline, photo, maps).shape == (37 * 4, 53 * 4, 3)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 200), (131, 16)])
+def test_any_size(pipeline, maps, size):
+    assert run(pipeline, Image.new("RGB", size, "teal"), maps, QUICK.with_(steps=1)).shape == (
+        size[1] * 4,
+        size[0] * 4,
+        3,
+    )
+
+
+@pytest.mark.parametrize("sampler", ["unipc", "dpmpp-2m", "ddim"])
+def test_same_seed_same_pixels(pipeline, photo, maps, sampler):
+    settings = QUICK.with_(sampler=sampler)
+    first = run(pipeline, photo, maps, settings)
+    assert np.array_equal(first, run(pipeline, photo, maps, settings))
+    assert not np.array_equal(first, run(pipeline, photo, maps, settings.with_(seed=4)))
+
+
+def test_weight_zero_ignores_the_negative_text(pipeline, photo, maps):
+    zero = QUICK.with_(weight=0.0)
+    assert np.array_equal(
+        run(pipeline, photo, maps, zero), run(pipeline, photo, maps, zero.with_(negative="something else"))
+    )
+    other = run(pipeline, photo, maps, QUICK.with_(negative="something else"))
+    assert not np.array_equal(run(pipeline, photo, maps), other)
+
+
+def test_equal_texts_make_the_weight_irrelevant(pipeline, photo, maps):
+    same = QUICK.with_(positive="", negative=prompt(maps["text"], ""))
+    low, high = (run(pipeline, photo, maps, same.with_(weight=w)) for w in (1.0, 9.0))
+    assert np.abs(low - high).max() <= 3
+
+
+def test_the_maps_matter_in_m_cfg_and_not_in_cfg(pipeline, photo, maps):
+    turned = {**maps, "depth": maps["depth"].transpose(Image.Transpose.FLIP_LEFT_RIGHT)}
+    assert not np.array_equal(run(pipeline, photo, maps), run(pipeline, photo, turned))
+    cfg = QUICK.with_(guidance="cfg")
+    assert np.array_equal(run(pipeline, photo, maps, cfg), run(pipeline, photo, turned, cfg))
+
+
+def test_modes_differ(pipeline, photo, maps):
+    pictures = [run(pipeline, photo, maps, QUICK.with_(guidance=mode)) for mode in ("m-cfg", "null-cfg", "cfg")]
+    assert all(not np.array_equal(a, b) for i, a in enumerate(pictures) for b in pictures[i + 1 :])
+
+
+def test_neutral_temperature_changes_nothing(pipeline, photo, maps):
+    neutral = QUICK.with_(temperature={"depth": 1.0, "edge": 1.0})
+    assert np.array_equal(run(pipeline, photo, maps), run(pipeline, photo, maps, neutral))
+    assert not np.array_equal(
+        run(pipeline, photo, maps), run(pipeline, photo, maps, QUICK.with_(temperature={"edge": 0.4}))
+    )
+
+
+def test_missing_map_is_the_null_token(pipeline, photo, maps):
+    without = {name: value for name, value in maps.items() if name != "depth"}
+    assert not np.array_equal(run(pipeline, photo, maps), run(pipeline, photo, without))
+
+
+def test_cached_keys_and_values_change_nothing(pipeline, photo, maps, monkeypatch):
+    with_cache = run(pipeline, photo, maps)
+    call = ContextAttention.__call__
+
+    @functools.wraps(call)  # diffusers reads the signature to know which arguments a processor takes
+    def without_cache(self, *args, **kwargs):
+        return call(self, *args, **{**kwargs, "cache": None})
+
+    monkeypatch.setattr(ContextAttention, "__call__", without_cache)
+    assert np.array_equal(with_cache, run(pipeline, photo, maps))
+
+
+def test_keys_and_values_are_computed_once_a_run(pipeline, photo, maps, monkeypatch):
+    layer = next(m for name, m in pipeline.unet.named_modules() if name.endswith("attn2.to_k"))
+    calls = []
+    handle = layer.register_forward_hook(lambda *_: calls.append(1))
+    run(pipeline, photo, maps, QUICK.with_(steps=5))
+    handle.remove()
+    assert len(calls) == 1
+
+
+def test_one_step_per_denoising_step_and_tile(pipeline, photo, maps):
+    settings = QUICK.with_(tile=128, overlap=0.25)
+    steps = list(pipeline.stream(to_tensor(photo), maps, settings))
+    count = len(pipeline.tiles(photo.size, settings))
+    assert count > 1 and len(steps) == 3 * count
+    assert [s.step for s in steps if s.tile == s.tiles] == [1, 2, 3]
+    assert all((s.picture is None) == (s.tile < s.tiles) for s in steps)
+
+
+def test_tiles_see_their_own_part_of_the_maps(pipeline, photo, maps):
+    """A change in the right half of a map leaves a tile on the far left as it was."""
+    settings, size = QUICK.with_(tile=128), photo.size
+    left = min(pipeline.tiles(size, settings), key=lambda tile: (tile.x, tile.y))
+    changed = np.asarray(maps["depth"]).copy()
+    changed[:, 45:] = 255 - changed[:, 45:]
+    edited = {**maps, "depth": Image.fromarray(changed)}
+    before, after = (pipeline.contexts(m, left, size, settings).context for m in (maps, edited))
+    assert torch.equal(before, after)
+
+
+def test_no_seam_on_a_constant_picture(pipeline):
+    """Untrained weights invent texture, but the same one in every tile: borders must not stand out."""
+    grey = Image.new("RGB", (64, 64), "gray")
+    picture = run(pipeline, grey, {}, QUICK.with_(tile=128, steps=1, weight=0.0)).mean(-1)
+    jumps = np.abs(np.diff(picture, axis=1)).mean(0)
+    assert jumps.max() < 6 * np.median(jumps) + 2
+
+
+def test_closing_the_generator_stops(pipeline, photo, maps):
+    stream = pipeline.stream(to_tensor(photo), maps, QUICK.with_(steps=50))
+    next(stream)
+    stream.close()
+    with pytest.raises(StopIteration):
+        next(stream)
+    gc.collect()
+
+
+def test_values_that_are_not_finite_are_reported(pipeline, photo, maps, monkeypatch):
+    monkeypatch.setattr(pipeline, "predict", lambda z, *a: z * float("nan"))
+    with pytest.raises(FloatingPointError, match="not finite at step 1 of 3"):
+        run(pipeline, photo, maps)
+
+
+def test_save_and_load_give_the_same_picture(pipeline, photo, maps, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    again = MMSRPipeline.from_pretrained(tmp_path)
+    assert np.array_equal(run(pipeline, photo, maps), run(again, photo, maps))
+
+
+def test_module_paths_are_part_of_the_file_format(tiny_folder):
+    index = json.loads((tiny_folder / "model_index.json").read_text())
+    assert index["_class_name"] == "MMSRPipeline"
+    assert index["codec"] == ["mmsr_core.codec", "PatchCodec"]
+    assert index["connector"] == ["mmsr_core.connector", "LatentConnector"]
+
+
+def test_attention_shares(pipeline, maps):
+    shares = pipeline.attention(maps, QUICK)
+    assert list(shares) == ["text", "depth", "segmentation", "edge"]
+    assert sum(shares.values()) == pytest.approx(1, abs=1e-4)
+    louder = pipeline.attention(maps, QUICK.with_(temperature={"edge": 0.4}, temperature_form="bias"))
+    assert louder["edge"] > shares["edge"]
+
+
+@pytest.mark.parametrize(
+    "caption,words,wanted", [("A cat.", "sharp", "A cat, sharp"), ("", "sharp", "sharp"), ("A cat", " ", "A cat")]
+)
+def test_prompt(caption, words, wanted):
+    assert prompt(caption, words) == wanted

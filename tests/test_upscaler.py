@@ -1,0 +1,109 @@
+"""The facade: extract once, restore many, costs said before, sentences for what is wrong."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmsr_core.settings import MODALITY_NAMES, Settings
+from mmsr_core.upscaler import Upscaler, check, pick_device
+
+QUICK = Settings(seed=1, steps=2)
+
+
+def test_extract_gives_every_modality_in_order(photo, upscaler):
+    maps = upscaler.extract(photo)
+    assert tuple(maps) == MODALITY_NAMES
+    assert isinstance(maps["text"], str) and all(maps[name].size == photo.size for name in MODALITY_NAMES[1:])
+    assert tuple(upscaler.extract(photo, names=("edge",))) == ("edge",)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_every_scale_is_exact(photo, maps, upscaler, scale):
+    result = upscaler.restore(photo, maps, QUICK.with_(scale=scale))
+    assert result.sampled.size == result.bicubic.size == (53 * scale, 37 * scale)
+    assert result.finish().size == result.sampled.size
+
+
+def test_smaller_scales_come_from_the_same_sampling(photo, maps, upscaler):
+    full = upscaler.restore(photo, maps, QUICK).sampled
+    half = upscaler.restore(photo, maps, QUICK.with_(scale=2)).sampled
+    wanted = np.asarray(full.resize(half.size, Image.Resampling.BOX)).astype(int)
+    assert np.array_equal(wanted, np.asarray(half))
+
+
+def test_colours_switch_without_sampling(photo, maps, upscaler, monkeypatch):
+    result = upscaler.restore(photo, maps, QUICK)
+    monkeypatch.setattr(upscaler.pipeline, "stream", None)
+    methods = {method: np.asarray(result.finish(method)) for method in ("wavelet", "adain", "ycbcr", "none")}
+    assert np.array_equal(methods["none"], np.asarray(result.sampled))
+    assert np.array_equal(methods["wavelet"], np.asarray(result.finish()))
+    assert not np.array_equal(methods["adain"], methods["none"])
+
+
+def test_seed_is_drawn_and_reported(photo, maps, upscaler):
+    free = QUICK.with_(seed=None)
+    first, second = upscaler.restore(photo, maps, free), upscaler.restore(photo, maps, free)
+    assert first.seed != second.seed and first.settings.seed is None
+    again = upscaler.restore(photo, maps, free.with_(seed=first.seed))
+    assert np.array_equal(np.asarray(first.sampled), np.asarray(again.sampled))
+
+
+def test_steps_count_down_and_end_with_the_result(photo, maps, upscaler):
+    steps = list(upscaler.stream(photo, maps, QUICK))
+    assert steps[-1].result is not None and all(step.result is None for step in steps[:-1])
+    assert steps[0].preview is not None and steps[0].preview.size == (53 * 4, 37 * 4)
+    assert steps[-1].seconds_left == 0
+
+
+def test_plan_matches_the_run(photo, maps, upscaler):
+    settings = QUICK.with_(tile=128)
+    plan = upscaler.plan(photo.size, settings)
+    result = upscaler.restore(photo, maps, settings)
+    assert plan.output_size == result.sampled.size
+    assert plan.tiles == len(result.tiles) and plan.unet_calls == plan.tiles * settings.steps
+    assert plan.seconds > 0 and plan.memory_bytes > 0
+
+
+def test_tiles_lie_inside_the_result(photo, maps, upscaler):
+    result = upscaler.restore(photo, maps, QUICK.with_(tile=128, scale=3))
+    for x0, y0, x1, y1 in result.tiles:
+        assert 0 <= x0 < x1 <= 53 * 3 and 0 <= y0 < y1 <= 37 * 3
+
+
+def test_more_megapixels_cost_more(upscaler):
+    small, large = upscaler.plan((100, 100), QUICK), upscaler.plan((1000, 1000), QUICK)
+    assert large.seconds > 10 * small.seconds and large.memory_bytes > small.memory_bytes
+    assert any("Memory" in w or "memory" in w for w in upscaler.plan((6000, 6000), QUICK).warnings)
+
+
+def test_see_gives_a_map_of_the_same_kind(maps, upscaler):
+    for name in MODALITY_NAMES[1:]:
+        seen = upscaler.see(name, maps[name])
+        assert (seen.size, seen.mode) == (maps[name].size, maps[name].mode)
+
+
+def test_small_pictures_and_unknown_names_are_refused(maps, upscaler):
+    with pytest.raises(ValueError, match="got 15 x 40 px, wanted at least 16 px"):
+        upscaler.restore(Image.new("RGB", (15, 40)), maps, QUICK)
+    with pytest.raises(ValueError, match="got colour, wanted some of text"):
+        check({"colour": "red"})
+    with pytest.raises(ValueError, match="got extractor 'midas'"):
+        upscaler.extract(Image.new("RGB", (32, 32)), names=("depth",), extractors={"depth": "midas"})
+
+
+def test_presets_without_weights_say_so(tmp_path):
+    with pytest.raises(ValueError, match="got no weights"):
+        Upscaler.load("sd2")
+    with pytest.raises(ValueError, match="got 'maxi', wanted one of mini, sd2"):
+        Upscaler.load("maxi")
+    with pytest.raises(ValueError, match="without model_index.json"):
+        Upscaler.load("mini", weights=tmp_path)
+
+
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="device: got 'tpu'"):
+        pick_device("tpu")
+
+
+def test_tiny_is_never_called_trained(upscaler):
+    assert not upscaler.info.trained and len(upscaler.info.hash) == 12
