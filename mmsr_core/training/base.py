@@ -30,6 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--strength", type=float, default=1.0, help="strength of the degradation")
     parser.add_argument("--channels", type=int, default=64)
     parser.add_argument("--blocks", type=int, default=10)
+    parser.add_argument("--init", type=Path, help="folder of a base to start from; its sizes are kept")
     parser.add_argument("--save", type=Path, help="folder for the trained weights (fp16)")
 
 
@@ -45,7 +46,7 @@ class BaseLoss:
 
     def __call__(self, model: nn.Module, batch: tuple[Tensor, Tensor, tuple[int, int]]) -> Mapping[str, Tensor]:
         lr, hr, shift = batch
-        made, _ = model(lr)
+        made = model(lr)[0].float()
         pixel = F.l1_loss(made, hr)
         seen = self.perceptual(made.clamp(-1.1, 1.1), hr, shift).mean()
         values = {"loss": pixel + self.weight * seen, "pixel": pixel.detach(), "perceptual": seen.detach()}
@@ -63,7 +64,8 @@ def main(args: Namespace) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     degrade = Degradation(args.strength)
     torch.manual_seed(config.seed)
-    model = BaseUpscaler(args.channels, args.blocks)
+    model = BaseUpscaler(args.channels, args.blocks) if args.init is None else BaseUpscaler.from_pretrained(args.init)
+    model = model.float()
     adversary = Adversary(device=device)
 
     def batches(step: int, rank: int, device: torch.device) -> tuple[Tensor, Tensor, tuple[int, int]]:

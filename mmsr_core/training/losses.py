@@ -28,6 +28,7 @@ class PerceptualLoss(nn.Module):
         super().__init__()
         for name, value in np.load(weights).items():
             self.register_buffer(name.replace(".", "_"), torch.from_numpy(value.astype(np.float32)))
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, a: Tensor, b: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
         """a, b (B, 3, H, W) in [-1, 1], shift (x, y) in pixels -> (B,)."""
@@ -57,7 +58,7 @@ class PerceptualLoss(nn.Module):
 
     @staticmethod
     def _distance(a: Tensor, b: Tensor) -> Tensor:
-        return (F.normalize(a, dim=1) - F.normalize(b, dim=1)).square().sum(1).mean((1, 2))
+        return (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square().sum(1).mean((1, 2))
 
 
 class PatchDiscriminator(nn.Module):
@@ -85,7 +86,7 @@ class Adversary:
     """
 
     def __init__(self, lr: float = 2e-4, device: str = "cpu") -> None:
-        self.network = PatchDiscriminator().to(device)
+        self.network = PatchDiscriminator().to(device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=lr, betas=(0.0, 0.99))
 
     def learn(self, made: Tensor, real: Tensor) -> Tensor:
