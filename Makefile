@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench screenshots clean
+.PHONY: demo test lint bench screenshots space clean
 
 $(VENV)/.installed: requirements.txt
 	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), f'got Python {sys.version.split()[0]}, wanted 3.11 or newer'"
@@ -32,6 +32,9 @@ screenshots: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m mmsr_core.evaluation bench
+
+space: $(VENV)/.installed
+	$(BIN)/python -m app.space build/space
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

@@ -33,7 +33,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ... (default: the fastest there is)")
     parser.add_argument(
         "--host",
-        default="127.0.0.1",
+        default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
         help="address to listen on; 0.0.0.0 opens the page to the network (default %(default)s)",
     )
     parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")

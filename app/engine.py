@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import mmsr_core
+from app import zero
 from mmsr_core.presets import preset
 from mmsr_core.settings import Settings
 
@@ -41,6 +42,7 @@ class Engine:
         self.options = Options() if options is None else options
         self.stage = "waiting for the first visitor"
         self._upscaler: Upscaler | None = None
+        self._lent = zero.lent_sampler(lambda: self._upscaler)
         self._error: str | None = None
         self._done = threading.Event()
         self._started = threading.Lock()
@@ -59,9 +61,12 @@ class Engine:
             self.stage = "loading PyTorch"
             loader = mmsr_core.Upscaler
             self.stage = f"loading the weights of {preset(options.preset).title}"
-            upscaler = loader.load(options.preset, options.weights, options.device)
+            device = options.device if self._lent is None else "cpu"
+            upscaler = loader.load(options.preset, options.weights, device)
             self.stage = "measuring the speed of this machine"
             upscaler.plan((64, 64), Settings())
+            if self._lent is not None:
+                upscaler.lend(self._lent, zero.SPEEDUP, "a GPU lent for each run")
             self._upscaler, self.stage = upscaler, "ready"
         except Exception as error:  # a page that says why beats a page that waits for ever
             self._error = str(error) if isinstance(error, ValueError) else f"{type(error).__name__} while {self.stage}"

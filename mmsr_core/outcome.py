@@ -48,6 +48,7 @@ class Result:
         attention: modality -> share of the connector's attention; sums to one.
         tiles: (x0, y0, x1, y1) in output pixels.
         seconds: wall-clock time of the sampling.
+        notices: sentences for the visitor on what had to change on the way.
     """
 
     sampled: Image.Image
@@ -58,6 +59,7 @@ class Result:
     attention: dict[str, float]
     tiles: list[tuple[int, int, int, int]]
     seconds: float
+    notices: tuple[str, ...] = ()
 
     def finish(self, method: str | None = None) -> Image.Image:
         """The picture with its colours matched to the input; another method needs no new sampling."""
@@ -66,17 +68,22 @@ class Result:
 
 @dataclass
 class Step:
-    """One event of a run: `step` of `steps` denoising steps are done, and `tile` of `tiles` of the current one."""
+    """One event of a run: `step` of `steps` denoising steps are done, and `tile` of `tiles` of the current one.
+
+    Attributes:
+        notice: a sentence for the visitor when something had to change on the way (smaller tiles for want of memory).
+    """
 
     step: int
     steps: int
     tile: int
     tiles: int
     seconds_left: float
-    picture: Callable[[], Image.Image | None] = field(default=lambda: None, repr=False)
+    picture: Callable[[], Image.Image | None] | None = field(default=None, repr=False)
     result: Result | None = field(default=None, repr=False)
+    notice: str = ""
 
     @property
     def preview(self) -> Image.Image | None:
         """The expected picture as of now, decoded when asked for; None between the ends of denoising steps."""
-        return self.picture()
+        return None if self.picture is None else self.picture()

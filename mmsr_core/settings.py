@@ -134,6 +134,9 @@ class Settings:
             raise ValueError(f"settings: got a JSON {type(values).__name__}, wanted a JSON object")
         return cls.from_dict(values)
 
+    def __reduce__(self) -> tuple:
+        return Settings.from_dict, (self.to_dict(),)  # a mapping proxy alone can be neither pickled nor copied
+
     def with_(self, **changes: Any) -> Settings:
         """A copy with some fields changed, validated again."""
         return replace(self, **changes)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from mmsr_core import memory
 from mmsr_core.hub import fetch
+from mmsr_core.memory import pick_device
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.base import Extractor
 from mmsr_core.outcome import Info, Plan, Result, Step
@@ -22,9 +24,8 @@ from mmsr_core.settings import Settings
 if TYPE_CHECKING:
     from mmsr_core.pipeline import MMSRPipeline
 
+Sampler = Callable[[Image.Image, Mapping, Settings, Settings], Iterator[Step]]
 BASE_SIDE, MIN_SIDE = 4, 16  # the model's own scale; the smallest picture side in pixels
-TILE_BYTES = 2600  # peak bytes a pixel of one tile, and
-OUTPUT_BYTES = 160  # bytes a pixel of the whole x4 picture (latents, condition, pictures); both measured on CPU
 
 
 class Upscaler:
@@ -43,6 +44,7 @@ class Upscaler:
         self.pipeline, self.folder, self.device = pipeline.to(device), folder, device
         self._extractors: dict[tuple[str, str], Extractor] = {}
         self._seconds_per_cell: float | None = None
+        self._sampler: Sampler = self.sample
         self.info = Info(
             preset=row.name,
             title=row.title,
@@ -145,13 +147,11 @@ class Upscaler:
         cells = calls * tiles[0].width * tiles[0].height * (1 if settings.weight == 0 else 2)
         if self._seconds_per_cell is None:
             self._calibrate()
-        x4 = width * height * BASE_SIDE**2
-        memory = TILE_BYTES * min(settings.tile**2, x4) + OUTPUT_BYTES * x4
+        seconds = cells * self._seconds_per_cell
+        needed = memory.estimate(width * height * BASE_SIDE**2, settings)
         output = (width * settings.scale, height * settings.scale)
-        warnings = _warnings(cells * self._seconds_per_cell, memory, settings)
-        return Plan(
-            output, output[0] * output[1] / 1e6, len(tiles), calls, cells * self._seconds_per_cell, memory, warnings
-        )
+        warnings = memory.warnings(seconds, needed, settings)
+        return Plan(output, output[0] * output[1] / 1e6, len(tiles), calls, seconds, needed, warnings)
 
     def _calibrate(self) -> None:
         """First estimate of the speed: one small run; every real run replaces it."""
@@ -176,17 +176,59 @@ class Upscaler:
             raise ValueError(f"picture: got {image.width} x {image.height} px, wanted at least {MIN_SIDE} px a side")
         checked = check(modalities)
         seed = secrets.randbelow(2**32) if settings.seed is None else settings.seed
-        return self._stream(image.convert("RGB"), checked, settings, replace(settings, seed=seed))
+        return self._watched(self._sampler(image.convert("RGB"), checked, settings, replace(settings, seed=seed)))
 
-    def _stream(self, image: Image.Image, modalities: dict, wanted: Settings, settings: Settings) -> Iterator[Step]:
+    def _watched(self, steps: Iterator[Step]) -> Iterator[Step]:
+        """Learns the speed from every finished run."""
+        try:
+            for step in steps:
+                if step.result is not None:
+                    self._learn(step.result)
+                yield step
+        finally:
+            steps.close()
+
+    def lend(self, sampler: Sampler, speedup: float, where: str) -> None:
+        """Samples elsewhere from now on, on a device that is lent for one run at a time.
+
+        Args:
+            sampler: does there what `sample` does here.
+            speedup: how much faster it is than this device, as a guess until the first run is done.
+            where: the device, for people to read.
+        """
+        self.plan((64, 64), Settings())  # measures this device first
+        self._seconds_per_cell /= speedup
+        self._sampler, self.info = sampler, replace(self.info, device=where)
+
+    def to(self, device: str) -> None:
+        """Moves the model, not the extractors."""
+        self.pipeline.to(device)
+        self.device = device
+
+    def sample(self, image: Image.Image, modalities: Mapping, wanted: Settings, settings: Settings) -> Iterator[Step]:
+        """`stream` on this device, of checked inputs. `settings` are those `wanted`, with a seed.
+
+        Raises:
+            MemoryError: not even the smallest tiles fit; until then a run that does not fit starts again with smaller.
+        """
+
+        def run(settings: Settings, notices: tuple[str, ...]) -> Iterator[Step]:
+            return self._run(image, modalities, wanted.with_(tile=settings.tile), settings, notices)
+
+        return memory.with_smaller_tiles(run, settings)
+
+    def _run(
+        self, image: Image.Image, modalities: Mapping, wanted: Settings, settings: Settings, notices: tuple[str, ...]
+    ) -> Iterator[Step]:
         from mmsr_core.images import to_tensor
 
-        start = time.monotonic()
+        start, notice = time.monotonic(), " ".join(notices)
         for done, event in enumerate(self.pipeline.stream(to_tensor(image), modalities, settings), 1):
             spent = time.monotonic() - start
             left = spent / done * (event.steps * event.tiles - done)
-            yield Step(event.step, event.steps, event.tile, event.tiles, left, lambda event=event: event.picture)
-        self._learn(image.size, settings, time.monotonic() - start)
+            picture = lambda event=event: event.picture  # noqa: E731
+            yield Step(event.step, event.steps, event.tile, event.tiles, left, picture, notice=notice)
+        seconds = time.monotonic() - start
         tiles = [self._pixels(tile, image.size, settings.scale) for tile in self.pipeline.tiles(image.size, settings)]
         size = (image.width * settings.scale, image.height * settings.scale)
         sampled = event.picture if settings.scale == BASE_SIDE else event.picture.resize(size, Image.Resampling.BOX)
@@ -198,9 +240,10 @@ class Upscaler:
             seed=settings.seed,
             attention=self.pipeline.attention(modalities, settings),
             tiles=tiles,
-            seconds=time.monotonic() - start,
+            seconds=seconds,
+            notices=notices,
         )
-        yield Step(event.step, event.steps, event.tile, event.tiles, 0.0, result=result)
+        yield Step(event.step, event.steps, event.tile, event.tiles, 0.0, result=result, notice=notice)
 
     def restore(
         self,
@@ -215,10 +258,12 @@ class Upscaler:
                 progress(step)
         return step.result
 
-    def _learn(self, size: tuple[int, int], settings: Settings, seconds: float) -> None:
-        tiles = self.pipeline.tiles(size, settings)
+    def _learn(self, result: Result) -> None:
+        settings = result.settings
+        tiles = self.pipeline.tiles(result.source.size, settings)
         branches = 1 if settings.weight == 0 else 2
-        self._seconds_per_cell = seconds / (len(tiles) * tiles[0].width * tiles[0].height * settings.steps * branches)
+        cells = len(tiles) * tiles[0].width * tiles[0].height * settings.steps * branches
+        self._seconds_per_cell = result.seconds / cells
 
     def _pixels(self, tile: object, size: tuple[int, int], scale: int) -> tuple[int, int, int, int]:
         factor = self.pipeline.codec.factor * scale / BASE_SIDE
@@ -237,22 +282,6 @@ def check(modalities: Mapping[str, Image.Image | str]) -> dict[str, Image.Image 
     return {row.name: row.check(modalities[row.name]) for row in MODALITIES if row.name in modalities}
 
 
-def pick_device(device: str | None) -> str:
-    """The wanted device, or the best one there is.
-
-    Raises:
-        ValueError: the wanted device is not there.
-    """
-    import torch
-
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if device is None:
-        return next(name for name, ok in there.items() if ok)
-    if not there.get(device.split(":")[0], False):
-        raise ValueError(f"device: got {device!r}, wanted one of {', '.join(name for name, ok in there.items() if ok)}")
-    return device
-
-
 def _known(names: tuple[str, ...] | None, what: str) -> None:
     unknown = sorted(set(names if names is not None else ()) - {row.name for row in MODALITIES})
     if unknown:
@@ -263,14 +292,3 @@ def _known(names: tuple[str, ...] | None, what: str) -> None:
 
 def _count(part: object) -> int:
     return sum(p.numel() for p in part.parameters())
-
-
-def _warnings(seconds: float, memory: int, settings: Settings) -> list[str]:
-    warnings = []
-    if seconds > 600:
-        warnings.append(f"About {seconds / 60:.0f} minutes: fewer steps, weight 0 or a smaller input would be faster.")
-    if memory > 4e9:
-        warnings.append(f"About {memory / 1e9:.1f} GB of memory: a smaller input needs less.")
-    if settings.guidance == "m-cfg" and settings.weight == 0:
-        warnings.append("At weight 0 the negative text has no effect.")
-    return warnings

@@ -1,0 +1,112 @@
+"""Memory: what fits where, and what to do when it does not.
+
+A run that is out of memory starts again with the same seed and tiles of half the side, and says so.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from mmsr_core.settings import Settings, declared
+
+if TYPE_CHECKING:
+    from mmsr_core.outcome import Step
+
+Run = Callable[[Settings, tuple[str, ...]], "Iterator[Step]"]
+TILE_BYTES = 2600  # peak bytes a pixel of one tile, and
+OUTPUT_BYTES = 160  # bytes a pixel of the whole x4 picture (latents, condition, pictures); both measured on CPU
+_CPU_ALLOCATOR = "DefaultCPUAllocator"  # torch raises a plain RuntimeError where the CPU's memory is used up
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that a device's memory is used up."""
+    import torch
+
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and (_CPU_ALLOCATOR in str(error) or "out of memory" in str(error).lower())
+
+
+def release() -> None:
+    """Gives back what nothing refers to any more."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
+def with_smaller_tiles(run: Run, settings: Settings) -> Iterator[Step]:
+    """Yields from `run(settings, notices)`, from its start with half the tile each time that memory runs out.
+
+    Raises:
+        MemoryError: not even the smallest tile fits.
+    """
+    notices: tuple[str, ...] = ()
+    while True:
+        short = False
+        try:
+            yield from run(settings, notices)
+            return
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            short = True
+        if short:  # outside `except`: the exception no longer keeps the tensors of the failed run alive
+            release()
+            settings, said = smaller(settings)
+            notices = (*notices, said)
+
+
+def smaller(settings: Settings) -> tuple[Settings, str]:
+    """The settings with half the tile, and the sentence that says so.
+
+    Raises:
+        MemoryError: the tile is the smallest already.
+    """
+    least, unit = declared("tile").metadata["range"][0], declared("tile").metadata["step"]
+    if settings.tile <= least:
+        raise MemoryError(
+            f"memory: got too little for tiles of {least} px, wanted a smaller photo, a device with more memory or "
+            "other programs closed"
+        )
+    tile = max(settings.tile // 2 // unit * unit, least)
+    said = f"Not enough memory for tiles of {settings.tile} px: started again with tiles of {tile} px."
+    return settings.with_(tile=tile), said
+
+
+def estimate(pixels: int, settings: Settings) -> int:
+    """Peak bytes of a run beside the weights. `pixels`: of the whole picture at four times its side."""
+    return TILE_BYTES * min(settings.tile**2, pixels) + OUTPUT_BYTES * pixels
+
+
+def warnings(seconds: float, needed: int, settings: Settings) -> list[str]:
+    """What a visitor should know before a run of so many seconds and bytes."""
+    said = []
+    if seconds > 600:
+        said.append(f"About {seconds / 60:.0f} minutes: fewer steps, weight 0 or a smaller input would be faster.")
+    if needed > 4e9:
+        said.append(f"About {needed / 1e9:.1f} GB of memory: a smaller input needs less.")
+    if settings.guidance == "m-cfg" and settings.weight == 0:
+        said.append("At weight 0 the negative text has no effect.")
+    return said
+
+
+def pick_device(device: str | None) -> str:
+    """The wanted device, or the best one there is.
+
+    Raises:
+        ValueError: the wanted device is not there.
+    """
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device is None:
+        return next(name for name, ok in there.items() if ok)
+    if not there.get(device.split(":")[0], False):
+        raise ValueError(f"device: got {device!r}, wanted one of {', '.join(name for name, ok in there.items() if ok)}")
+    return device

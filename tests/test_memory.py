@@ -1,0 +1,73 @@
+"""Out of memory is no end: the run starts again with smaller tiles and says so."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from mmsr_core import memory
+from mmsr_core.settings import Settings
+
+QUICK = Settings(seed=1, steps=1, weight=0.0, tile=512)
+NO_MEMORY = RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory")
+
+
+@pytest.fixture
+def cramped(upscaler, monkeypatch):
+    """A pipeline that has room for tiles of 128 px only."""
+    stream = upscaler.pipeline.stream
+
+    def short_stream(lr, modalities, settings):
+        if settings.tile > 128:
+            raise NO_MEMORY
+        yield from stream(lr, modalities, settings)
+
+    monkeypatch.setattr(upscaler.pipeline, "stream", short_stream)
+    return upscaler
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory."), NO_MEMORY])
+def test_every_device_s_way_of_saying_it_is_known(error):
+    assert memory.is_out_of_memory(error)
+
+
+def test_other_errors_are_not_taken_for_it():
+    assert not memory.is_out_of_memory(RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        list(memory.with_smaller_tiles(lambda *_: (_ for _ in ()).throw(RuntimeError("shapes")), QUICK))
+
+
+def test_a_run_without_room_starts_again_with_smaller_tiles_and_says_so(cramped, photo, maps):
+    steps = list(cramped.stream(photo, maps, QUICK))
+    result = steps[-1].result
+    assert result.settings.tile == 128 and len(result.notices) == 2
+    assert "tiles of 512 px: started again with tiles of 256 px" in result.notices[0]
+    assert all(step.notice == " ".join(result.notices) for step in steps)
+    wanted = cramped.restore(photo, maps, QUICK.with_(tile=128))
+    assert np.array_equal(np.asarray(result.sampled), np.asarray(wanted.sampled)) and not wanted.notices
+
+
+def test_it_ends_where_the_smallest_tile_does_not_fit():
+    def run(settings, notices):
+        raise NO_MEMORY
+        yield
+
+    with pytest.raises(MemoryError, match="got too little for tiles of 128 px, wanted a smaller photo"):
+        list(memory.with_smaller_tiles(run, QUICK))
+
+
+def test_smaller_tiles_stay_valid():
+    settings = Settings(tile=2048)
+    while settings.tile > 128:
+        settings, _ = memory.smaller(settings)
+        assert settings.tile % 64 == 0
+
+
+def test_settings_and_results_can_leave_the_process(upscaler, photo, maps):
+    settings = QUICK.with_(temperature={"depth": 0.5})
+    assert pickle.loads(pickle.dumps(settings)) == settings == copy.deepcopy(settings)
+    result = upscaler.restore(photo, maps, settings)
+    again = pickle.loads(pickle.dumps(result))
+    assert again.settings == settings and again.sampled.size == result.sampled.size
