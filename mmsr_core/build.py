@@ -112,7 +112,9 @@ def joined(
     connector = build_connector(tokens, width, latents, depth, text_bypass=True, trained=False)
     with torch.no_grad():
         connector.no_text.copy_(tokens.text_states(tokens.text_ids("")))
-    parts = (codec, unet, connector, build_scheduler("epsilon"), tokens.vq, tokens.tokenizer, tokens.text_encoder)
+    with torch.device("cpu"):  # its tables are numbers even where the networks are shapes only
+        scheduler = build_scheduler("epsilon")
+    parts = (codec, unet, connector, scheduler, tokens.vq, tokens.tokenizer, tokens.text_encoder)
     return MMSRPipeline(*parts, places=False)
 
 
