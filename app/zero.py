@@ -27,7 +27,7 @@ SPEEDUP = 10.0  # a lent GPU against the CPU on which the first estimate is made
 
 
 def on_zero_gpu() -> bool:
-    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "true")
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")  # as `spaces` reads it
 
 
 def seconds(estimate: float) -> int:

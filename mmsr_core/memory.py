@@ -48,18 +48,15 @@ def with_smaller_tiles(run: Run, settings: Settings) -> Iterator[Step]:
     """
     notices: tuple[str, ...] = ()
     while True:
-        short = False
         try:
             yield from run(settings, notices)
             return
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            short = True
-        if short:  # outside `except`: the exception no longer keeps the tensors of the failed run alive
-            release()
-            settings, said = smaller(settings)
-            notices = (*notices, said)
+        release()  # outside `except`: the exception no longer keeps the tensors of the failed run alive
+        settings, said = smaller(settings)
+        notices = (*notices, said)
 
 
 def smaller(settings: Settings) -> tuple[Settings, str]:
