@@ -22,7 +22,7 @@ COPY --chown=studio:studio assets ./assets
 COPY --chown=studio:studio mmsr_core ./mmsr_core
 COPY --chown=studio:studio app ./app
 
-USER studio
+USER 1000
 ENV HF_HOME=/home/studio/.cache/huggingface \
     PYTHONUNBUFFERED=1 \
     GRADIO_ANALYTICS_ENABLED=False
