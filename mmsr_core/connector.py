@@ -63,9 +63,10 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor, tempering: Tempering | None = None) -> Tensor:
         """x (B, N, D), context (B, M, D) -> (B, N, D)."""
+        valued = context if tempering is None or tempering.mark is None else context + tempering.mark
         query, key, value = (
             rearrange(layer(t), "b n (h d) -> b h n d", h=self.heads)
-            for layer, t in ((self.query, x), (self.key, context), (self.value, context))
+            for layer, t in ((self.query, x), (self.key, context), (self.value, valued))
         )
         if tempering is None:
             out = F.scaled_dot_product_attention(query, key, value)
@@ -85,19 +86,22 @@ class Attention(nn.Module):
 
 @dataclass(frozen=True)
 class Tempering:
-    """Attention temperature per key. δ (M,) > 0; below 1 a token is heard more, above 1 less.
+    """Attention temperature per key. δ (M,) or (B, M) > 0; below 1 a token is heard more, above 1 less.
 
     "keys" divides the keys, hence the logits, by δ before the joint softmax; "bias" subtracts log δ from the logits.
+    `mark` (B, M, D), where given, joins what is heard, so that the latents know how loud it was (`LatentConnector`).
     """
 
     delta: Tensor
     form: str = "keys"
+    mark: Tensor | None = None
 
     def apply(self, key: Tensor) -> tuple[Tensor, Tensor | None]:
-        """key (B, H, M, d) -> the key to use, and the additive bias (1, 1, 1, M) or None."""
+        """key (B, H, M, d) -> the key to use, and the additive bias (B or 1, 1, 1, M) or None."""
+        delta = torch.atleast_2d(self.delta)[:, None]  # (B or 1, 1, M)
         if self.form == "keys":
-            return key / self.delta[:, None].to(key.dtype), None
-        return key, -self.delta.log().to(key.dtype)[None, None, None]
+            return key / delta[..., None].to(key.dtype), None
+        return key, -delta.log().to(key.dtype)[:, None]
 
 
 class Block(nn.Module):
@@ -129,6 +133,8 @@ class LatentConnector(ModelMixin, ConfigMixin):
         spatial: how many latents start at places of a square grid and look around them; a square number.
         text_bypass: the U-Net also sees the text states themselves, beside the latents, which are zero-gated (see
             `bypassed`). For U-Nets that were pretrained on text (`sd2`).
+        marked: what is heard of a modality whose δ is not 1 carries a learnt mark, -log δ times a vector; ours, not the
+            paper's. Attention alone tells a small connector too little of δ for it to act on (`training/dials.py`).
         trained: False marks a connector that nobody has trained yet; such a model is refused.
     """
 
@@ -141,6 +147,7 @@ class LatentConnector(ModelMixin, ConfigMixin):
         depth: int = 2,
         spatial: int = 64,
         text_bypass: bool = False,
+        marked: bool = False,
         trained: bool = True,
     ) -> None:
         super().__init__()
@@ -153,6 +160,8 @@ class LatentConnector(ModelMixin, ConfigMixin):
         self.project = nn.ModuleDict({name: nn.Linear(spec.width, width) for name, spec in self.specs.items()})
         self.null = nn.ParameterDict({name: nn.Parameter(torch.randn(1, 1, width) * 0.5) for name in self.specs})
         self.embedding = nn.ParameterDict({name: nn.Parameter(torch.randn(1, 1, width)) for name in self.specs})
+        marks = self.specs if marked else ()
+        self.mark = nn.ParameterDict({name: nn.Parameter(torch.zeros(1, 1, width)) for name in marks})
         self.token_norm = nn.LayerNorm(width)
         self.latent_tokens = nn.Parameter(torch.randn(1, max(latents, 1), width)) if latents > 0 else None
         self.cross = Block(width) if latents > 0 else None
@@ -231,12 +240,22 @@ class LatentConnector(ModelMixin, ConfigMixin):
             return nothing
         return text.to(nothing.dtype) if drop is None else torch.where(drop[:, None, None], nothing, text)
 
-    def tempering(self, temperature: Mapping[str, float] | None, form: str = "keys") -> Tempering | None:
-        """{name: δ} -> one δ per token; None where every δ is 1, so that neutral is bit for bit no temperature."""
-        if not temperature or all(value == 1 for value in temperature.values()):
+    def tempering(self, temperature: Mapping[str, float | Tensor] | None, form: str = "keys") -> Tempering | None:
+        """{name: δ, or one δ a picture (B,)} -> one δ per token.
+
+        None where every δ is the number 1, so that neutral is bit for bit no temperature.
+        """
+        if not temperature or all(not isinstance(value, Tensor) and value == 1 for value in temperature.values()):
             return None
-        delta = [temperature.get(name, 1.0) for name, spec in self.specs.items() for _ in range(spec.count)]
-        return Tempering(torch.tensor(delta, device=self.norm.weight.device), form)
+        place = self.norm.weight.device
+        delta = {  # one column a modality: (B or 1, 1)
+            name: torch.as_tensor(temperature.get(name, 1.0), device=place, dtype=torch.float32).reshape(-1, 1)
+            for name in self.specs
+        }
+        batch = max(map(len, delta.values()))
+        per_token = [delta[name].expand(batch, spec.count) for name, spec in self.specs.items()]
+        mark = [self.mark[name] * -value.log()[..., None] for name, value in zip(self.mark, per_token)]
+        return Tempering(torch.cat(per_token, 1), form, torch.cat(mark, 1) if mark else None)
 
     def forward(self, tokens: Tensor, tempering: Tempering | None = None, text: Tensor | None = None) -> Tensor:
         """tokens (B, 845, width) from `tokens()` -> context (B, 128, width), or (B, 845, width) without latents.

@@ -2,7 +2,8 @@
 
 Every sample: a window of a photo, degraded; map tokens of its labels or of the degraded picture; its caption.
 Each modality is dropped to its null token with probability 0.1 (paper, section 4.1). In a share of the samples the
-*target* is a flawed photo and the caption says so, which gives the negative text its meaning.
+*target* is a flawed photo and the caption says so, which gives the negative text its meaning; in a share of them a
+temperature is turned and the target shows what that is to do (`dials.py`).
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from mmsr_core.codec import PatchCodec
 from mmsr_core.images import to_tensor
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.pipeline import MMSRPipeline
-from mmsr_core.settings import Settings
+from mmsr_core.settings import Settings, declared
 from mmsr_core.tokens import Tokenizers
 from mmsr_core.training.cache import TokenStore
 from mmsr_core.training.data import PHOTO, PhotoStore, random_source
 from mmsr_core.training.degradation import Degradation, flawed
+from mmsr_core.training.dials import Dials
 from mmsr_core.training.loop import TrainConfig, fit
 from mmsr_core.training.losses import Adversary, PerceptualLoss
 from mmsr_core.training.prompts import captions
@@ -65,12 +67,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 @dataclass(frozen=True)
 class Batch:
     lr: Tensor  # (B, 3, h, w)
-    photo: Tensor  # (B, 3, 4h, 4w), what the adversary calls real
     target: Tensor  # (B, 3, 4h, 4w)
     text: Tensor  # (B, 77) ids
     maps: Tensor | None  # (B, 3, tokens) ids
     drop: Tensor  # (B, 4) bool, in token order
-    clean: Tensor  # (B,) bool, target is the photo
+    delta: Tensor  # (B, 4) temperatures, in token order
+    form: str  # of the temperature
+    clean: Tensor  # (B,) bool, target is no flawed one
     shift: tuple[int, int]
     generator: torch.Generator
 
@@ -81,22 +84,29 @@ class Batches:
 
     store: PhotoStore
     tokens: Tokenizers
-    tokens_of: TokenStore | None  # map ids of the photos' windows; None trains with null maps
+    tokens_of: TokenStore | None  # map ids of the photos' windows; None trains with null maps and neutral dials
+    dials: Dials
     args: Namespace
 
     def __call__(self, step: int, rank: int, device: torch.device) -> Batch:
         args = self.args
         rng, generator = random_source(args.seed, step, rank, device)
         index, photo, maps = self._pictures(rng, device)
-        bad, words = flawed(photo, generator)
+        drop = torch.from_numpy(rng.random((len(photo), len(MODALITIES))) < DROP).to(device)
+        delta = torch.ones(drop.shape, device=device)
+        wanted = photo
+        if maps is not None:
+            delta, maps = self.dials.draw(len(photo), rng).to(device), self.dials.pasted(maps, rng)
+            wanted = self.dials.targets(photo, maps, delta, drop)
+        bad, words = flawed(wanted, generator)
         clean = torch.from_numpy(rng.random(len(photo)) >= args.flawed).to(device)
-        target = torch.where(clean[:, None, None, None], photo, bad)
+        target = torch.where(clean[:, None, None, None], wanted, bad)
         flaws = [None if ok else said for ok, said in zip(clean.tolist(), words)]
         texts = captions([self.store.captions[i] for i in index], flaws, rng)
         text = torch.cat([self.tokens.text_ids(t) for t in texts]).to(device)
-        drop = torch.from_numpy(rng.random((len(photo), len(MODALITIES))) < DROP).to(device)
         lr = Degradation(args.strength)(photo, generator)
-        return Batch(lr, photo, target, text, maps, drop, clean, tuple(rng.integers(0, 16, 2).tolist()), generator)
+        form, shift = str(rng.choice(declared("temperature_form").metadata["choices"])), rng.integers(0, 16, 2)
+        return Batch(lr, target, text, maps, drop, delta, form, clean, tuple(shift.tolist()), generator)
 
     def _pictures(self, rng: np.random.Generator, device: torch.device) -> tuple[np.ndarray, Tensor, Tensor | None]:
         """Photo indices (B,), pictures (B, 3, H, W) and map ids (B, 3, tokens), or None without a cache.
@@ -125,8 +135,17 @@ class Denoiser(nn.Module):
         super().__init__()
         self.unet, self.connector = pipeline.unet, pipeline.connector
 
-    def forward(self, given: Tensor, time: Tensor, tokens: Mapping[str, Tensor | None], drop: Tensor) -> Tensor:
-        """given (B, C, h, w) latents and condition, tokens {name: (B, N, D) or None}, drop (B, 4) -> (B, c, h, w)."""
+    def forward(
+        self,
+        given: Tensor,
+        time: Tensor,
+        tokens: Mapping[str, Tensor | None],
+        drop: Tensor,
+        delta: Tensor,
+        form: str = "keys",
+    ) -> Tensor:
+        """given (B, C, h, w) latents and condition, tokens {name: (B, N, D) or None}, drop and delta (B, 4), in token
+        order -> (B, c, h, w)."""
         connector, count = self.connector, len(given)
         parts = []
         for column, (name, value) in enumerate(tokens.items()):
@@ -134,7 +153,8 @@ class Denoiser(nn.Module):
                 parts.append(connector.embedded(name, None, count))
             else:
                 parts.append(connector.dropped(value, name, drop[:, column]))
-        context = connector(connector.token_norm(torch.cat(parts, 1)))
+        tempering = connector.tempering(dict(zip(tokens, delta.T)), form)
+        context = connector(connector.token_norm(torch.cat(parts, 1)), tempering)
         return self.unet(given, time, context, cross_attention_kwargs={"grid": given.shape[-2:]}).sample
 
 
@@ -151,7 +171,8 @@ class DiffusionLoss:
 
     def __call__(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         args = self.args
-        with torch.no_grad():
+        exact = torch.autocast(batch.lr.device.type, enabled=False)  # patches and pictures in full precision
+        with torch.no_grad(), exact:
             condition = self.codec.condition(batch.lr)
             z0 = self.codec.encode(batch.target, condition)
             tokens = {"text": self.tokens.text_states(batch.text)}
@@ -164,17 +185,20 @@ class DiffusionLoss:
         signal, own = self._rolled_out(model, z0, condition.latents, tokens, batch)
         noise = torch.randn(z0.shape, generator=batch.generator, device=z0.device)
         z = alpha.sqrt() * signal + (1 - alpha).sqrt() * noise
-        made = model(torch.cat([z, condition.latents], 1), time, tokens, batch.drop).float()
+        made = model(
+            torch.cat([z, condition.latents], 1), time, tokens, batch.drop, batch.delta, batch.form
+        ).float()
         known = (alpha / (1 - alpha).clamp(min=1e-4)).clamp(max=1)  # what z tells of z0; nothing where it is rolled out
         weight = 0.3 + torch.where(own[:, None, None, None], 0, known)
-        picture = self.codec.decode(made, condition)
+        with exact:
+            picture = self.codec.decode(made, condition)
         latent = 2 * (weight * F.smooth_l1_loss(made, z0, reduction="none")).mean()
         pixel = (picture - batch.target).abs().mean()
         seen = self.perceptual(picture.clamp(-1.1, 1.1), batch.target, batch.shift).mean()
         values = {"loss": latent + args.pixel * pixel + args.perceptual * seen}
         values |= {"latent": latent.detach(), "pixel": pixel.detach(), "perceptual": seen.detach()}
         if args.adversarial > 0 and self.done >= args.adversarial_from and batch.clean.any():
-            values |= self._adversarial(picture[batch.clean], batch.photo[batch.clean])
+            values |= self._adversarial(picture[batch.clean], batch.target[batch.clean])
             values["loss"] = values["loss"] + args.adversarial * values["fooled"]
             values["fooled"] = values["fooled"].detach()
         return values
@@ -195,7 +219,9 @@ class DiffusionLoss:
         last = torch.full((len(noise),), len(self.alphas) - 1, device=z0.device)
         seen = {name: None if value is None else value[own] for name, value in tokens.items()}
         signal = z0.clone()
-        signal[own] = model(torch.cat([noise, condition[own]], 1), last, seen, batch.drop[own]).float()
+        signal[own] = model(
+            torch.cat([noise, condition[own]], 1), last, seen, batch.drop[own], batch.delta[own], batch.form
+        ).float()
         return signal, own
 
     def _adversarial(self, made: Tensor, real: Tensor) -> dict[str, Tensor]:
@@ -208,7 +234,7 @@ def start(args: Namespace, tokens: Tokenizers, codec: PatchCodec) -> MMSRPipelin
         return MMSRPipeline.from_pretrained(args.init, dtype=torch.float32)
     torch.manual_seed(args.seed)
     unet = build_unet(codec)
-    connector = build_connector(tokens, unet.config.cross_attention_dim, args.latents)
+    connector = build_connector(tokens, unet.config.cross_attention_dim, args.latents, marked=args.latents > 0)
     return MMSRPipeline(codec, unet, connector, build_scheduler(), tokens.vq, tokens.tokenizer, tokens.text_encoder)
 
 
@@ -224,7 +250,8 @@ def main(args: Namespace) -> None:
     adversary = Adversary(device=device)
     loss = DiffusionLoss(codec, tokens, PerceptualLoss(args.perceptual_weights).to(device), adversary, args)
     sheet = Sheet(pipeline, val, args.strength)
-    fit(Denoiser(pipeline), loss, Batches(store, tokens, cached, args), config, sheet, {"adversary": adversary})
+    batches = Batches(store, tokens, cached, Dials(tokens), args)
+    fit(Denoiser(pipeline), loss, batches, config, sheet, {"adversary": adversary})
     if args.save is not None:
         save_half(pipeline, args.save)
 
