@@ -31,6 +31,7 @@ class Batch(Handlers):
     def status(self) -> gr.HTML:
         return self.page.batch_status
 
+    @guarded
     def press(self, visit: Visit) -> Changes:
         visit.stop.clear()
         return {**self.buttons(True), self.status: texts.progress(0, "Waiting for the device")}
@@ -41,6 +42,7 @@ class Batch(Handlers):
             self.page.batch_stop: gr.Button(interactive=busy),
         }
 
+    @guarded
     def stop(self, visit: Visit) -> Changes:
         visit.stop.set()
         return {self.status: texts.progress(1, "Stopping; what is done is kept")}
@@ -50,7 +52,7 @@ class Batch(Handlers):
         """A folder was chosen: its pictures join the list."""
         return {self.page.batch_files: _pictures(paths)}
 
-    @guarded_stream(after=lambda self: self.buttons(False))
+    @guarded_stream(after=lambda self: self.buttons(False), follows=True)
     def start(self, visit: Visit, paths: list[str] | None, form: str, *values: Any) -> Iterator[Changes]:
         """Photo after photo; a failure is a line in the report and does not stop the others."""
         wanted = controls.read(values)

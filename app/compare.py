@@ -54,6 +54,7 @@ class Compare(Handlers):
     def status(self) -> gr.HTML:
         return self.page.compare_status
 
+    @guarded
     def press(self, visit: Visit) -> Changes:
         visit.stop.clear()
         return {**self.buttons(True), self.status: texts.progress(0, "Waiting for the device")}
@@ -62,6 +63,7 @@ class Compare(Handlers):
         started = {button: gr.Button(interactive=not busy) for button in (self.page.compare_start, self.page.worked)}
         return {**started, self.page.compare_stop: gr.Button(interactive=busy)}
 
+    @guarded
     def stop(self, visit: Visit) -> Changes:
         visit.stop.set()
         return {self.status: texts.progress(1, "Stopping after this step")}
@@ -75,7 +77,7 @@ class Compare(Handlers):
             self.page.compare_temperatures: gr.Textbox(visible=kind == "temperature"),
         }
 
-    @guarded_stream(after=lambda self: self.buttons(False))
+    @guarded_stream(after=lambda self: self.buttons(False), follows=True)
     def start(self, visit: Visit, kind: str, weights: str, modes: list, name: str, temperatures: str, *values: Any):
         """Compare with the photo, maps and settings of the Studio tab."""
         wanted = controls.read(values)
@@ -91,7 +93,7 @@ class Compare(Handlers):
             plan = plan_for(kind, modalities, settings, weights if kind == "weight" else temperatures, modes, name)
         yield from self.compute(visit, visit.photo, plan)
 
-    @guarded_stream(after=lambda self: self.buttons(False))
+    @guarded_stream(after=lambda self: self.buttons(False), follows=True)
     def worked(self, visit: Visit) -> Iterator[Changes]:
         """What a depth temperature of 0.4 against 10 does, on a bundled photo; the visitor's own is left alone."""
         index, name, temperatures = WORKED

@@ -14,7 +14,7 @@ import gradio as gr
 from app import controls, texts
 from app.engine import Engine
 from app.page import Page
-from app.visit import Visit
+from app.visit import Visit, of
 from mmsr_core.settings import Settings
 
 DEVICE = "device"  # concurrency id of everything that computes on the model
@@ -55,9 +55,9 @@ class Handlers:
         size = visit.photo.rgb.size
         return texts.plan(size, self.engine.upscaler().plan(size, settings))
 
-    def planned(self, visit: Visit, *values: Any) -> Changes:
+    def planned(self, visit: Visit | None, *values: Any) -> Changes:
         """The cost line for what the widgets say now."""
-        return {self.page.plan: self.plan(visit, controls.read(values).settings)}
+        return {self.page.plan: "" if visit is None else self.plan(visit, controls.read(values).settings)}
 
 
 def refusal(error: Exception) -> str:
@@ -79,28 +79,38 @@ def without_folders(text: str) -> str:
 
 
 def guarded(method: Callable) -> Callable:
-    """Errors of a handler that returns changes: shown in the notice, everything else stays as it is."""
+    """Errors of a handler that returns changes: shown in the notice, everything else stays as it is.
+
+    Whatever it changes takes the place of an older notice; a handler that returns None had nothing to do and leaves
+    the page alone.
+    """
 
     @wraps(method)
-    def inner(self: Handlers, *args: Any, **kwargs: Any) -> Changes:
+    def inner(self: Handlers, visit: Visit | None, *args: Any, **kwargs: Any) -> Changes:
         try:
-            return {self.notice: "", **(method(self, *args, **kwargs) or {})}
+            changes = method(self, of(visit), *args, **kwargs)
+            return gr.skip() if changes is None else {self.notice: "", **changes}
         except Exception as error:
             return {self.notice: refusal(error)}
 
     return inner
 
 
-def guarded_stream(after: Callable[[Any], Mapping] | None = None) -> Callable:
-    """The same for a handler that yields changes; `after(self)` is what must change at the end, come what may."""
+def guarded_stream(after: Callable[[Any], Mapping] | None = None, follows: bool = False) -> Callable:
+    """The same for a handler that yields changes.
+
+    Args:
+        after: `after(self)` is what must change at the end, come what may.
+        follows: it goes on where another handler ended, so what that one said in the notice must stay.
+    """
 
     def decorate(method: Callable) -> Callable:
         @wraps(method)
-        def inner(self: Handlers, *args: Any, **kwargs: Any) -> Iterator[Changes]:
+        def inner(self: Handlers, visit: Visit | None, *args: Any, **kwargs: Any) -> Iterator[Changes]:
             final = {} if after is None else dict(after(self))
             try:
-                yield {self.notice: ""}
-                yield from method(self, *args, **kwargs)
+                yield gr.skip() if follows else {self.notice: ""}  # a stream without a yield would empty its outputs
+                yield from method(self, of(visit), *args, **kwargs)
             except Exception as error:
                 final = {**final, self.notice: refusal(error), self.status: ""}
             if final:

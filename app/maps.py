@@ -59,7 +59,7 @@ class Maps(Handlers):
         text = f"Your {' and '.join(kept)} came from an earlier photo and will be used as it is; Reset drops it."
         return {self.page.notice: texts.notice(text, "warn")}
 
-    @guarded_stream()
+    @guarded_stream(follows=True)
     def extract_first(self, visit: Visit) -> Iterator[Changes]:
         """After the first photo: extract at once. Later photos wait for Run, so that edits are never overtaken."""
         if visit.photo is not None and all(slot.value is None for slot in visit.slots.values()):
@@ -141,11 +141,11 @@ class Maps(Handlers):
         return {card.badge: texts.badge(slot.badge), card.detail: self.detail(name, slot), card.seen: ""}
 
     @guarded
-    def wrote(self, visit: Visit, text: str, *, name: str) -> Changes:
+    def wrote(self, visit: Visit, text: str, *, name: str) -> Changes | None:
         """The caption was typed; the page's own writing to the box changes nothing."""
         slot, card = visit.slots[name], self.page.cards[name]
         if text == ("" if slot.value is None else slot.value):
-            return {}
+            return None
         slot.set(text, "edited" if text != slot.extracted else "auto")
         return {card.badge: texts.badge(slot.badge), card.detail: self.detail(name, slot)}
 
@@ -161,10 +161,10 @@ class Maps(Handlers):
         return self.card(visit, name)
 
     @guarded
-    def upload(self, visit: Visit, path: str | None, invert: bool, *, name: str) -> Changes:
+    def upload(self, visit: Visit, path: str | None, invert: bool, *, name: str) -> Changes | None:
         """Already a map: brought to the exact form the model expects, with a word about what had to change."""
         if path is None:
-            return {}
+            return None
         given = _raw(path, bool(invert))
         value = ROWS[name].check(given)
         visit.slots[name].set(value, "uploaded")

@@ -56,7 +56,7 @@ class Restore(Handlers):
         """The dropped result picture is meant as a photo after all."""
         given = visit.pending
         if given is None:
-            return {}
+            return None
         photo = open_photo(given.path, self.engine.options.max_pixels, given.name)
         return {**self.maps.use(visit, photo, *values), self.page.as_photo: gr.Button(visible=False)}
 
@@ -64,7 +64,7 @@ class Restore(Handlers):
     def upload(self, visit: Visit, path: str | None) -> Changes:
         """A recipe or a result picture dropped anywhere on the page."""
         if path is None:
-            return {}
+            return None
         text = read_recipe(path)
         if text is None:
             raise ValueError("This picture carries no recipe; drop it on the photo box to use it as a photo.")
@@ -89,7 +89,7 @@ class Restore(Handlers):
         """A run of the history: its photo, maps, settings and result."""
         position = int(event.index)
         if not 0 <= position < len(visit.history):
-            return {}
+            return None
         run = visit.history[position]
         visit.photo, visit.mask, visit.finished = run.photo, run.mask, run
         visit.slots = {name: copy.copy(slot) for name, slot in run.slots.items()}
@@ -106,7 +106,7 @@ class Restore(Handlers):
     def start(self, visit: Visit, name: str | None, *values: Any) -> Changes:
         """A named starting point; text, seed and size stay as they are."""
         if name not in STARTS:
-            return {}
+            return None
         start, now, plain = STARTS[name], controls.read(values), Settings()
         kept = {key: getattr(now.settings, key) for key in ("seed", "scale", "positive", "negative", "tile", "overlap")}
         settings = plain.with_(**{**kept, "strip_gps": now.settings.strip_gps, **start.changes})

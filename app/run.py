@@ -30,13 +30,13 @@ class Run(Handlers):
         super().__init__(maps.engine, maps.page)
         self.maps = maps
 
+    @guarded
     def press(self, visit: Visit) -> Changes:
         """Run was pressed: before the queue, so that Stop works while waiting too."""
         visit.stop.clear()
         return {
             **self.buttons(True),
             self.page.status: texts.progress(0, "Waiting for the device"),
-            self.page.notice: "",
         }
 
     def buttons(self, busy: bool) -> Changes:
@@ -45,6 +45,7 @@ class Run(Handlers):
             self.page.stop: gr.Button(interactive=busy),
         }
 
+    @guarded
     def stop(self, visit: Visit) -> Changes:
         visit.stop.set()
         return {
@@ -52,7 +53,7 @@ class Run(Handlers):
             self.page.stop: gr.Button(interactive=False),
         }
 
-    @guarded_stream(after=lambda self: self.buttons(False))
+    @guarded_stream(after=lambda self: self.buttons(False), follows=True)
     def run(self, visit: Visit, *values: Any) -> Iterator[Changes]:
         """Extract what is missing, sample, show. The sampler is closed whatever happens, which frees the device."""
         wanted = controls.read(values)
@@ -121,19 +122,19 @@ class Run(Handlers):
         ]
 
     @guarded
-    def recolor(self, visit: Visit, color: str) -> Changes:
+    def recolor(self, visit: Visit, color: str) -> Changes | None:
         """Another colour match on the finished result: no sampling."""
         if visit.finished is None:
-            return {}
+            return None
         visit.finished = replace(visit.finished, settings=visit.finished.settings.with_(color=color))
         visit.history = [visit.finished, *visit.history[1:]] if visit.history else []
         return self.finished(visit)
 
     @guarded
-    def refer(self, visit: Visit, path: str | None) -> Changes:
+    def refer(self, visit: Visit, path: str | None) -> Changes | None:
         """A reference photo: metrics, and a third picture under the handle."""
         if path is None:
-            return {}
+            return None
         visit.reference = open_photo(path, self.engine.options.max_pixels * 16).rgb
         done = self.finished(visit) if visit.finished else {}
         return {**done, self.page.notice: texts.notice("Reference loaded; it is compared at the size of the result.")}

@@ -104,7 +104,7 @@ def of(visit: Visit | None) -> Visit:
         ValueError: the page was opened before the server restarted.
     """
     if visit is None:
-        raise ValueError("page: got a session from before a restart, wanted a fresh one; please reload the page")
+        raise ValueError("This page was opened before the server restarted; please reload it.")
     return visit
 
 

@@ -146,7 +146,7 @@ def _run(page: Page, run: Run) -> None:
         **{**ON_DEVICE, "show_progress": "minimal"},
         show_progress_on=page.status,
     )
-    page.stop.click(run.stop, page.visit, [page.status, page.stop], **AT_ONCE)
+    page.stop.click(run.stop, page.visit, [page.notice, page.status, page.stop], **AT_ONCE)
 
 
 def _result(page: Page, run: Run, restore: Restore) -> None:
@@ -168,25 +168,27 @@ def _compare(page: Page, handlers: Compare) -> None:
     options = [page.compare_weights, page.compare_modes, page.compare_name, page.compare_temperatures]
     page.compare_kind.input(handlers.options, page.compare_kind, options, **AT_ONCE)
     buttons = [page.compare_start, page.worked, page.compare_stop]
+    at_once = [page.compare_notice, page.compare_status, *buttons]
     shown = [page.compare_viewer, page.compare_numbers, page.compare_sheet, page.compare_save]
     outputs = [page.compare_notice, page.status, page.compare_status, *buttons, *shown, *page.card_outputs()]
     slow = {**ON_DEVICE, "show_progress": "minimal", "show_progress_on": page.compare_status}
-    pressed = page.compare_start.click(handlers.press, page.visit, [*buttons, page.compare_status], **AT_ONCE)
+    pressed = page.compare_start.click(handlers.press, page.visit, at_once, **AT_ONCE)
     pressed.then(handlers.start, [page.visit, page.compare_kind, *options, *page.values()], outputs, **slow)
-    pressed = page.worked.click(handlers.press, page.visit, [*buttons, page.compare_status], **AT_ONCE)
+    pressed = page.worked.click(handlers.press, page.visit, at_once, **AT_ONCE)
     pressed.then(handlers.worked, page.visit, outputs, **slow)
-    page.compare_stop.click(handlers.stop, page.visit, page.compare_status, **AT_ONCE)
+    page.compare_stop.click(handlers.stop, page.visit, [page.compare_notice, page.compare_status], **AT_ONCE)
     download(page.compare_save, page, handlers.save, [page.visit], handlers.notice)
 
 
 def _batch(page: Page, handlers: Batch) -> None:
     buttons = [page.batch_start, page.batch_stop]
+    at_once = [page.batch_notice, page.batch_status, *buttons]
     outputs = [page.batch_notice, *buttons, page.batch_status, page.batch_report, page.batch_save]
     slow = {**ON_DEVICE, "show_progress": "minimal", "show_progress_on": page.batch_status}
     page.batch_folder.upload(
         handlers.chosen, [page.visit, page.batch_folder], [page.batch_notice, page.batch_files], **QUIET
     )
-    pressed = page.batch_start.click(handlers.press, page.visit, [*buttons, page.batch_status], **AT_ONCE)
+    pressed = page.batch_start.click(handlers.press, page.visit, at_once, **AT_ONCE)
     pressed.then(handlers.start, [page.visit, page.batch_files, page.form, *page.values()], outputs, **slow)
-    page.batch_stop.click(handlers.stop, page.visit, page.batch_status, **AT_ONCE)
+    page.batch_stop.click(handlers.stop, page.visit, [page.batch_notice, page.batch_status], **AT_ONCE)
     download(page.batch_save, page, handlers.save, [page.visit], handlers.notice)
