@@ -3,8 +3,8 @@
 The paper reports (section 4.3) what its pretrained, large model does at low temperatures: of the depth, more depth of
 field; of the segmentation, objects that stand out; of the edges, sharper detail. A small model trained for hours does
 not come to that by itself. So in a share of the samples a modality's δ is drawn, and where it is below 1 the *target*
-shows that effect, the stronger the lower δ, where the map says. The map is the one that the model sees, decoded from its
-codes, in some samples with a piece of another picture's map pasted in, so that an edit acts where it was made.
+shows that effect, the stronger the lower δ, where the map says. The map is the one that the model sees (decoded from
+its codes), in some samples with a piece of another picture's map pasted in, so that an edit acts where it was made.
 Above 1 a modality is heard less and nothing else happens. Our choice; the paper gives no training of this kind.
 """
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from mmsr_core.modalities.palette import CLASSES
+from mmsr_core.modalities.palette import CLASSES, NAMES
 from mmsr_core.modalities.student import Student
 from mmsr_core.training import hints, students_check
 from mmsr_core.training.data import LABEL, PHOTO, PhotoStore, random_source
@@ -23,6 +23,8 @@ from mmsr_core.training.degradation import Degradation, uniform
 from mmsr_core.training.loop import TrainConfig, fit
 
 UNKNOWN_WEIGHT = 0.3  # class 0 means "unknown", so a wrong answer there costs little
+EXPECTED = {"food": -1.0, "person": 0.5, "animal": 0.5}  # log of how much more often than in training a class is met:
+# a quarter of the training crops are food photos. On val: mean IoU .367 -> .375, of "object" .64 -> .74.
 DEPTH_WEIGHT = 2.5  # brings the gradient at the shared encoder near that of the segmentation
 PRIOR_SHARE = 0.6  # of the class weights' effect, undone after training: +2 points of mean IoU, +3 of accuracy on val
 MAX_PIXELS = 208 * 208  # of one network input in training
@@ -184,11 +186,14 @@ def loss(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def calibrate(student: Student, weight: Tensor) -> None:
-    """Lowers the logits of classes that weighed much in the loss (12,), so that rare ones are not seen everywhere.
+    """Lowers the logits of classes that weighed much in the loss (12,), so that rare ones are not seen everywhere, and
+    moves those of classes that visitors' photos show more or less often than the training photos (`EXPECTED`).
 
     Logit adjustment, Menon et al. 2021, https://arxiv.org/abs/2007.07314, section 4.2; "unknown" stays as it is.
     """
-    student.decoder.head[-1].bias[1:] -= PRIOR_SHARE * weight[1:].log().to(student.device)
+    bias = student.decoder.head[-1].bias
+    bias[1:] -= PRIOR_SHARE * weight[1:].log().to(student.device)
+    bias += bias.new_tensor([EXPECTED.get(name, 0.0) for name in NAMES])
 
 
 def add_arguments(parser: ArgumentParser) -> None:
