@@ -5,7 +5,8 @@ The numbers of a row are measured; how, stands in `assets/models/mini/MODEL_CARD
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -13,13 +14,19 @@ ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
 @dataclass(frozen=True)
 class Preset:
-    """A model that can be loaded by name. `weights` is a folder, or None where nothing is bundled."""
+    """A model that can be loaded by name.
+
+    Attributes:
+        weights: a folder, or None where nothing is bundled.
+        extractors: modality -> extractor that it is read by, where it is not the first of its row.
+    """
 
     name: str
     title: str
     description: str
     weights: Path | None
     public: bool = True
+    extractors: Mapping[str, str] = field(default_factory=dict)
 
 
 PRESETS = {
@@ -38,6 +45,11 @@ PRESETS = {
             "The paper's architecture at full size. Nobody has released trained weights; train your own, "
             "then pass their folder or hub id as weights.",
             None,
+            extractors={
+                "text": "florence-detailed",
+                "depth": "depth-anything",
+                "segmentation": "mask2former-coco",
+            },
         ),
         Preset("tiny", "Random weights (tests only)", "Untrained; exists for tests.", None, public=False),
     )

@@ -16,7 +16,8 @@ from mmsr_core import memory
 from mmsr_core.hub import fetch
 from mmsr_core.memory import pick_device
 from mmsr_core.modalities import MODALITIES
-from mmsr_core.modalities.base import Extractor
+from mmsr_core.modalities.palette import BUNDLED, Palette, named
+from mmsr_core.modalities.readers import Access, Readers
 from mmsr_core.outcome import Info, Plan, Result, Step
 from mmsr_core.presets import Preset, preset
 from mmsr_core.settings import Settings
@@ -36,13 +37,17 @@ class Upscaler:
         row: its preset.
         folder: where the extractors' weights are.
         device: a torch device.
+        models: name of a public extractor model -> folder or hub id that is used for it.
     """
 
-    def __init__(self, pipeline: MMSRPipeline, row: Preset, folder: Path, device: str) -> None:
+    def __init__(
+        self, pipeline: MMSRPipeline, row: Preset, folder: Path, device: str, models: Mapping[str, str] | None = None
+    ) -> None:
         from mmsr_core.weights import weights_hash
 
         self.pipeline, self.folder, self.device = pipeline.to(device), folder, device
-        self._extractors: dict[tuple[str, str], Extractor] = {}
+        self.palette = named(pipeline.config.get("palette", BUNDLED.name))
+        self.readers = Readers(folder, device, models, self.palette, row.extractors)
         self._seconds_per_cell: float | None = None
         self._sampler: Sampler = self.sample
         self.info = Info(
@@ -59,7 +64,13 @@ class Upscaler:
         )
 
     @classmethod
-    def load(cls, preset_name: str = "mini", weights: str | Path | None = None, device: str | None = None) -> Upscaler:
+    def load(
+        cls,
+        preset_name: str = "mini",
+        weights: str | Path | None = None,
+        device: str | None = None,
+        models: Mapping[str, str] | None = None,
+    ) -> Upscaler:
         """Loads a preset.
 
         Args:
@@ -67,14 +78,15 @@ class Upscaler:
             weights: a folder saved by training, or its hub id (owner/name, owner/name@revision), instead of the
                 preset's own.
             device: "cuda", "mps" or "cpu"; None takes the best that is there.
+            models: public models of the extractors to use instead of the usual ones, see `modalities.models`.
 
         Raises:
-            ValueError: no such preset, no or untrained weights, or a device that this machine does not have.
+            ValueError: no such preset or model, no or untrained weights, or a device that this machine does not have.
         """
         row = preset(preset_name)
         device = pick_device(device)
         if row.name == "tiny" and weights is None:
-            return cls._tiny(row, device)
+            return cls._tiny(row, device, models)
         if weights is None and row.weights is None:
             raise ValueError(
                 f"{row.title}: got no weights, wanted a folder of trained ones; nobody has released any yet"
@@ -92,39 +104,29 @@ class Upscaler:
                 f"weights: got {folder.name}, whose connector is untrained, wanted trained ones; train it with "
                 f"python -m mmsr_core.training diffusion --parts {folder} --save TRAINED"
             )
-        return cls(pipeline, row, folder, device)
+        return cls(pipeline, row, folder, device, models)
 
     @classmethod
-    def _tiny(cls, row: Preset, device: str) -> Upscaler:
+    def _tiny(cls, row: Preset, device: str, models: Mapping[str, str] | None) -> Upscaler:
         from mmsr_core.pipeline import MMSRPipeline
         from mmsr_core.weights import build_tiny
 
         scratch = tempfile.TemporaryDirectory(prefix="mmsr-tiny-")
         build_tiny(Path(scratch.name))
-        upscaler = cls(MMSRPipeline.from_pretrained(scratch.name), row, Path(scratch.name), device)
+        upscaler = cls(MMSRPipeline.from_pretrained(scratch.name), row, Path(scratch.name), device, models)
         upscaler._scratch = scratch  # lives as long as the extractors may still be loaded from it
         return upscaler
 
     def extract(
-        self, image: Image.Image, names: tuple[str, ...] | None = None, extractors: Mapping[str, str] | None = None
+        self,
+        image: Image.Image,
+        names: tuple[str, ...] | None = None,
+        extractors: Mapping[str, str] | None = None,
+        access: Access | None = None,
     ) -> dict[str, Image.Image | str]:
-        """Reads the modalities from a picture (RGB). `names`: which (default all); `extractors`: modality -> which one.
-
-        Raises:
-            ValueError: an unknown modality or extractor.
-        """
-        _known(names, "modalities")
-        wanted = [row for row in MODALITIES if names is None or row.name in names]
-        chosen = {row.name: (extractors or {}).get(row.name, next(iter(row.extractors))) for row in wanted}
-        return {row.name: self._extractor(row.name, chosen[row.name])(image) for row in wanted}
-
-    def _extractor(self, name: str, kind: str) -> Extractor:
-        row = next(row for row in MODALITIES if row.name == name)
-        if kind not in row.extractors:
-            raise ValueError(f"{row.label}: got extractor {kind!r}, wanted one of {', '.join(row.extractors)}")
-        if (name, kind) not in self._extractors:
-            self._extractors[name, kind] = row.extractors[kind](self.folder, self.device)
-        return self._extractors[name, kind]
+        """Reads the modalities of a picture (RGB), in token order; `readers.read` gives each as soon as it is there."""
+        found = dict(self.readers.read(image, names, extractors, access))
+        return {row.name: found[row.name] for row in MODALITIES if row.name in found}
 
     def see(self, name: str, image: Image.Image) -> Image.Image:
         """What the model sees of a map: its reconstruction from the discrete tokens, at the map's size."""
@@ -133,7 +135,7 @@ class Upscaler:
         tokens = self.pipeline.tokenizers
         seen = to_pil(tokens.reconstruct(tokens.map_ids(tokens.render(name, image))))
         row = next(row for row in MODALITIES if row.name == name)
-        return row.check(seen.resize(image.size, row.resample))
+        return row.checked(seen.resize(image.size, row.resample), self.palette)
 
     def count_tokens(self, text: str) -> tuple[int, int, str, str]:
         """(tokens used, limit, text that is read, text that is cut)."""
@@ -174,7 +176,7 @@ class Upscaler:
         """
         if min(image.size) < MIN_SIDE:
             raise ValueError(f"picture: got {image.width} x {image.height} px, wanted at least {MIN_SIDE} px a side")
-        checked = check(modalities)
+        checked = check(modalities, self.palette)
         seed = secrets.randbelow(2**32) if settings.seed is None else settings.seed
         return self._watched(self._sampler(image.convert("RGB"), checked, settings, replace(settings, seed=seed)))
 
@@ -213,6 +215,7 @@ class Upscaler:
         """
 
         def run(settings: Settings, notices: tuple[str, ...]) -> Iterator[Step]:
+            self.readers.make_room(memory.estimate(image.width * image.height * BASE_SIDE**2, settings))
             return self._run(image, modalities, wanted.with_(tile=settings.tile), settings, notices)
 
         return memory.with_smaller_tiles(run, settings)
@@ -272,14 +275,14 @@ class Upscaler:
         return tuple(round(value) for value in (tile.x * factor, tile.y * factor, *cut))
 
 
-def check(modalities: Mapping[str, Image.Image | str]) -> dict[str, Image.Image | str]:
+def check(modalities: Mapping[str, Image.Image | str], palette: Palette = BUNDLED) -> dict[str, Image.Image | str]:
     """Every modality in the exact form that the model expects, in token order.
 
     Raises:
         ValueError: an unknown name, or a value of a wrong kind.
     """
     _known(tuple(modalities), "modalities")
-    return {row.name: row.check(modalities[row.name]) for row in MODALITIES if row.name in modalities}
+    return {row.name: row.checked(modalities[row.name], palette) for row in MODALITIES if row.name in modalities}
 
 
 def _known(names: tuple[str, ...] | None, what: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from mmsr_core.modalities.palette import CLASSES, render, to_index
+from mmsr_core.modalities.palette import BUNDLED, Palette
 
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")  # more than eight bits a pixel
 MOSTLY_WHITE = 0.6  # an edge map with more white than this is not "lines on black"
@@ -38,7 +38,7 @@ def check_depth(value: Image.Image | str) -> Image.Image:
     return Image.fromarray(np.round((depth - low) / max(high - low, 1e-12) * 255).astype(np.uint8))
 
 
-def check_segmentation(value: Image.Image | str) -> Image.Image:
+def check_segmentation(value: Image.Image | str, palette: Palette = BUNDLED) -> Image.Image:
     """Mode "RGB" in exact palette colours; others go to the nearest. A grey picture of class numbers is accepted.
 
     Raises:
@@ -47,9 +47,9 @@ def check_segmentation(value: Image.Image | str) -> Image.Image:
     image = _picture("segmentation", value)
     if image.mode in DEEP_MODES or image.mode == "L":
         index = np.asarray(image)
-        if index.min() >= 0 and index.max() < len(CLASSES):
-            return render(index.astype(np.uint8))
-    return render(to_index(image))
+        if index.min() >= 0 and index.max() < len(palette.classes):
+            return palette.render(index.astype(np.uint8))
+    return palette.render(palette.to_index(image))
 
 
 def check_edge(value: Image.Image | str) -> Image.Image:
