@@ -87,13 +87,14 @@ class MMSRPipeline(DiffusionPipeline):
         tokenizer: CLIPTokenizerFast,
         text_encoder: CLIPTextModel,
         places: bool = True,
+        palette: str = "mmsr",
     ) -> None:
         super().__init__()
         self.register_modules(
             codec=codec, unet=unet, connector=connector, scheduler=scheduler,
             vq=vq, tokenizer=tokenizer, text_encoder=text_encoder,
         )  # fmt: skip
-        self.register_to_config(places=places)
+        self.register_to_config(places=places, palette=palette)
         self.unet.set_attn_processor(ContextAttention())
 
     @property
