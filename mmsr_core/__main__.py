@@ -6,9 +6,10 @@ Exit codes: 0 all done, 1 some failed, 2 usage error, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import Field, fields
 from pathlib import Path
@@ -18,6 +19,7 @@ from mmsr_core import __version__
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.presets import PRESETS
 from mmsr_core.settings import Settings
+from mmsr_core.team import Team
 
 if TYPE_CHECKING:
     from mmsr_core.batch import Job, Order
@@ -49,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         epilog="Exit codes: 0 all done, 1 some failed, 2 usage error, 130 interrupted.",
     )
-    parser.add_argument("input", metavar="IN", type=Path, help="a photo, or a folder of photos")
+    parser.add_argument("input", metavar="IN", type=Path, help="a photo, a folder of photos, or a .txt list of photos")
     parser.add_argument(
         "output", metavar="OUT", type=Path, help="the result (png, jpg, webp, tiff, avif), or a folder for it"
     )
@@ -109,6 +111,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--resume", action="store_true", help="skip photos whose result exists already")
     text = "of results in a folder (default: the photo's own, or png)"
     group.add_argument("--format", choices=("png", "jpg", "webp", "tiff", "avif"), help=text)
+    group.add_argument("--summary", metavar="FILE", type=Path, help="write what became of each photo, as JSON")
     group.add_argument("--quality", type=int, choices=range(1, 101), metavar="1-100", help="of jpg, webp, avif")
     loud = group.add_mutually_exclusive_group()
     loud.add_argument("--progress", action="store_true", help="draw the bar even where there is no terminal")
@@ -121,34 +124,55 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     try:
         recipe = None if args.recipe is None else _recipe(args.recipe)
         order = _order(args, recipe)
-        jobs = batch.plan(args.input, args.output, args.format)
-        _check_maps(order, jobs)
+        team = Team.here()
+        every = batch.plan(args.input, args.output, args.format)
+        _check_maps(order, every)
+        jobs = team.share(every)
         preset = args.preset if args.preset is not None else "mini" if recipe is None else recipe.preset
         todo = [job for job in jobs if not (args.resume and job.target.exists())]
         _say(args, f"{len(jobs) - len(todo)} of {len(jobs)} done already" if len(todo) < len(jobs) else None)
-        if not todo:
-            return DONE
-        upscaler = _load(args, preset)
+        upscaler = _load(args, preset, team) if todo else None
     except ValueError as error:
         parser.error(str(error))
     except (OSError, RuntimeError, ImportError) as error:
         print(f"failed: the model could not be loaded: {error}", file=sys.stderr)
         return FAILED
-    if recipe is not None and recipe.weights_hash != upscaler.info.hash:
+    if None not in (recipe, upscaler) and recipe.weights_hash != upscaler.info.hash:
         _warn(args, "these are not the weights of the recipe, so the result will differ")
-    failures = []
-    with Bar(todo) if _wants_bar(args) else nullcontext() as bar:
-        for outcome in batch.run(upscaler, todo, order, bar, lambda text: _warn(args, text)):
+    rows = [_row(job, "skipped", "its result is there") for job in jobs if job not in todo]
+    rows += _restored(args, upscaler, todo, order)
+    rows = team.gathered([{**row, "process": team.rank} for row in rows])
+    return DONE if rows is None else _summed(args, rows)
+
+
+def _restored(args: argparse.Namespace, upscaler: Any, jobs: Sequence[Job], order: Order) -> Iterator[dict[str, Any]]:
+    """Restores photo after photo; what became of each, as plain words."""
+    from mmsr_core import batch
+
+    with Bar(jobs) if _wants_bar(args) else nullcontext() as bar:
+        for outcome in batch.run(upscaler, jobs, order, bar, lambda text: _warn(args, text)):
             if bar is not None:
                 bar.close()
             if outcome.state == "failed":
-                failures.append(outcome.message)
                 print(f"failed: {outcome.message}", file=sys.stderr)
             else:
                 _say(args, outcome.message)
-    if failures and len(todo) > 1:
+            yield _row(outcome.job, outcome.state, outcome.message)
+
+
+def _row(job: Job, state: str, said: str) -> dict[str, Any]:
+    return {"photo": str(job.source), "result": str(job.target), "state": state, "said": said}
+
+
+def _summed(args: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> int:
+    """One summary of all processes; returns the exit code."""
+    failures = [row["said"] for row in rows if row["state"] == "failed"]
+    tried = sum(row["state"] != "skipped" for row in rows)
+    if failures and tried > 1:
         listed = "".join(f"\n  {message}" for message in failures)
-        print(f"{len(failures)} of {len(todo)} failed:{listed}", file=sys.stderr)
+        print(f"{len(failures)} of {tried} failed:{listed}", file=sys.stderr)
+    if args.summary is not None:
+        args.summary.write_text(json.dumps(sorted(rows, key=lambda row: row["photo"]), indent=1), "utf-8")
     return FAILED if failures else DONE
 
 
@@ -216,7 +240,7 @@ def _recipe(path: Path) -> Recipe:
     return Recipe.from_json(text)
 
 
-def _load(args: argparse.Namespace, preset: str) -> Any:
+def _load(args: argparse.Namespace, preset: str, team: Team) -> Any:
     from mmsr_core.presets import preset as row_of
 
     row_of(preset)
@@ -224,7 +248,7 @@ def _load(args: argparse.Namespace, preset: str) -> Any:
     _hush_libraries()
     from mmsr_core.upscaler import Upscaler
 
-    return Upscaler.load(preset, weights=args.weights, device=args.device)
+    return Upscaler.load(preset, weights=args.weights, device=team.device(args.device))
 
 
 def _hush_libraries() -> None:

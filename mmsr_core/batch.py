@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from mmsr_core.upscaler import Result, Upscaler
 
 
+MANIFEST = ".txt"  # suffix of a list of photos
+
+
 @dataclass(frozen=True)
 class Job:
     """One photo to restore."""
@@ -70,10 +73,11 @@ class Gathered:
 
 
 def plan(source: Path, target: Path, form: str | None = None) -> list[Job]:
-    """Which files to make from a photo, or from the photos of a folder (not of its subfolders).
+    """Which files to make from a photo, from those of a folder (not of its subfolders), or from those of a manifest.
 
     Args:
-        target: a file; or a folder, which is one that exists, has no suffix, or stands beside a folder as `source`.
+        source: a photo, a folder, or a .txt file with a path on each line, relative to its own folder.
+        target: a file; or a folder, which is one that exists, has no suffix, or stands beside a folder or manifest.
         form: a suffix without its dot for results in a folder; None keeps the photo's own where it can be written.
 
     Raises:
@@ -81,12 +85,12 @@ def plan(source: Path, target: Path, form: str | None = None) -> list[Job]:
     """
     if not source.exists():
         raise ValueError(f"input: got no file or folder named {source.name!r}, wanted a photo or a folder of photos")
-    if source.is_dir():
-        sources = sorted(path for path in source.iterdir() if _is_photo(path))
+    if source.is_dir() or source.suffix == MANIFEST:
+        sources = _listed(source) if source.suffix == MANIFEST else sorted(filter(_is_photo, source.iterdir()))
         if not sources:
-            raise ValueError(f"input: got no pictures in folder {source.name!r}, wanted some of {', '.join(READABLE)}")
+            raise ValueError(f"input: got no pictures in {source.name!r}, wanted some of {', '.join(READABLE)}")
         if target.exists() and not target.is_dir():
-            raise ValueError(f"output: got the file {target.name!r}, wanted a folder, as the input is one")
+            raise ValueError(f"output: got the file {target.name!r}, wanted a folder, as there may be many photos")
         jobs = _in_folder(sources, target, form)
     elif target.is_dir() or not target.suffix:
         jobs = _in_folder([source], target, form)
@@ -145,8 +149,10 @@ def restore_file(
         save_maps(gathered.modalities, order.maps, job.target.stem)
     watch = None if progress is None else lambda step: progress(job, step)
     result = upscaler.restore(photo.rgb, gathered.modalities, settings, progress=watch)
+    for notice in result.notices:
+        notify(f"{photo.name}: {notice}")
     recipe = record(
-        settings, result.seed, upscaler.info.preset, upscaler.info.hash,
+        result.settings, result.seed, upscaler.info.preset, upscaler.info.hash,
         gathered.modalities, gathered.sources, photo.rgb, gathered.extractors,
     )  # fmt: skip
     final = result.finish(settings.color)
@@ -214,6 +220,15 @@ def _from_recipe(row: Modality, recipe: Recipe, fits: bool) -> tuple[Image.Image
     if carried is None and source != "auto":
         raise ValueError(f"recipe: got no {row.label.lower()}, wanted one, as its source is {source!r}")
     return carried, source
+
+
+def _listed(manifest: Path) -> list[Path]:
+    """The photos of a manifest, each once, in its order; empty lines and those that start with # are skipped."""
+    try:
+        lines = [line.strip() for line in manifest.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError):
+        raise ValueError(f"input: got {manifest.name!r}, which is no text, wanted a path on each line") from None
+    return [manifest.parent / line for line in dict.fromkeys(lines) if line and not line.startswith("#")]
 
 
 def _is_photo(path: Path) -> bool:

@@ -1,10 +1,19 @@
 """Which files a batch makes: never an input's place, never twice the same name."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from mmsr_core import batch
+from mmsr_core.team import Team
+
+ROOT = Path(__file__).parent.parent
 
 
 def photo():
@@ -31,7 +40,7 @@ def test_an_input_is_never_overwritten(folder):
 def test_impossible_plans_are_refused(folder):
     (folder / "empty").mkdir()
     for source, target, message in (
-        ("empty", "out", "got no pictures in folder"),
+        ("empty", "out", "got no pictures in 'empty'"),
         ("in", "in/notes.txt", "wanted a folder"),
         ("in/a.png", "out.gif", r"got \.gif, wanted one of"),
     ):
@@ -50,3 +59,63 @@ def test_names_keep_their_format_and_never_collide(tmp_path):
     }  # fmt: skip
     stems = [job.target.stem.casefold() for job in batch.plan(tmp_path, tmp_path / "out", "webp")]
     assert len(set(stems)) == len(stems) == 5
+
+
+def test_a_manifest_lists_photos_from_anywhere(tmp_path):
+    for name in ("x/a.png", "y/a.png", "b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        photo().save(tmp_path / name)
+    (tmp_path / "list.txt").write_text("# photos\nx/a.png\n\ny/a.png\nb.png\nx/a.png\n")
+    jobs = batch.plan(tmp_path / "list.txt", tmp_path / "out")
+    assert [job.source.relative_to(tmp_path).as_posix() for job in jobs] == ["x/a.png", "y/a.png", "b.png"]
+    assert len({job.target for job in jobs}) == 3
+    (tmp_path / "list.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="which is no text"):
+        batch.plan(tmp_path / "list.txt", tmp_path / "out")
+
+
+@pytest.mark.parametrize("world", [1, 3, 8])
+def test_shares_are_all_jobs_once(world):
+    jobs = list(range(7))
+    shares = [Team(rank, world).share(jobs) for rank in range(world)]
+    assert sorted(job for share in shares for job in share) == jobs
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_each_process_takes_a_gpu_of_its_machine(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert [Team(rank, 6, rank % 3).device(None) for rank in range(4)] == ["cuda:0", "cuda:1", "cuda:0", "cuda:0"]
+    assert Team(1, 2, 1).device("cpu") == "cpu" and Team().device(None) is None
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert Team(1, 2, 1).device(None) is None
+
+
+def test_an_impossible_rank_is_refused(monkeypatch):
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="got 2 of WORLD_SIZE 2"):
+        Team.here()
+
+
+def test_two_processes_share_a_folder_resume_and_sum_up_once(tmp_path):
+    """One photo is done already, one is broken: the others are made once each, and one summary tells it all."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    for name in "abcde":
+        photo().save(tmp_path / "in" / f"{name}.png")
+    (tmp_path / "in" / "c.png").write_bytes(b"no picture")
+    (tmp_path / "out" / "b.png").write_bytes(b"made earlier")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "mmsr_core"]
+    options = ["--preset", "tiny", "--steps", "1", "-w", "0", "--resume", "--summary", str(tmp_path / "summary.json")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [*command, str(tmp_path / "in"), str(tmp_path / "out"), *options],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    rows = json.loads((tmp_path / "summary.json").read_text())
+    states = {row["photo"][-5:]: row["state"] for row in rows}
+    assert states == {"a.png": "done", "b.png": "skipped", "c.png": "failed", "d.png": "done", "e.png": "done"}
+    assert {row["process"] for row in rows} == {0, 1}
+    assert done.stderr.count("1 of 4 failed") == 1 and done.returncode != 0
+    assert (tmp_path / "out" / "b.png").read_bytes() == b"made earlier"
+    assert all(Image.open(tmp_path / "out" / f"{name}.png").size == (80, 68) for name in "ade")
