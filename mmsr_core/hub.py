@@ -76,7 +76,7 @@ def fetch(
         ValueError: no such path, or the hub cannot be reached or does not have it, or the download was stopped.
     """
     place, revision = Source.parse(str(source))
-    if Path(place).exists():
+    if place and Path(place).exists():
         return Path(place)
     if HUB_ID.fullmatch(place) is None:
         raise ValueError(f"weights: got {place!r}, which is not there, wanted a folder or a hub id such as owner/name")

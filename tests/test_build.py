@@ -8,7 +8,6 @@ from diffusers import AutoencoderKL, UNet2DConditionModel, VQModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
 
 from mmsr_core.build import joined, main
-from mmsr_core.hub import Source
 from mmsr_core.keymaps import read_checkpoint, taming_config, taming_state, vq_from_taming
 from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.settings import Settings
@@ -169,8 +168,3 @@ def test_a_base_of_another_kind_is_refused(tiny_folder, tmp_path, capsys):
     stable_diffusion(tmp_path / "v", tiny_folder / "tokenizer", "v_prediction")
     with pytest.raises(SystemExit, match="wanted 'epsilon'"):
         main(["build", "--base", str(tmp_path / "v"), "--vqgan", str(tiny_folder / "vq"), str(tmp_path / "out")])
-
-
-def test_a_revision_stands_after_the_id():
-    assert Source.parse("owner/name@abc") == Source("owner/name", "abc")
-    assert Source.parse("owner/name") == Source("owner/name")

@@ -104,7 +104,6 @@ MODALITIES = (
                 _gemini,
                 "The captions of the paper, from Google's service; needs a key.",
                 MODELS["gemini"],
-                keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
                 consent="The photo leaves this machine: it is sent to Google's Gemini API, under Google's terms.",
                 instead="composed",
             ),

@@ -77,7 +77,6 @@ class Way:
         make: site -> extractor.
         help: one sentence for the page.
         model: the public model it needs; None where everything is bundled.
-        keys: environment variables that may hold its key, the first wins; a visitor may type it instead.
         consent: what somebody agrees to by choosing it, where the photo leaves the machine; None elsewhere.
         instead: the way that is taken, and said, when this one does not answer.
         palettes: names of the palettes that it can draw.
@@ -87,10 +86,14 @@ class Way:
     make: Callable[[Site], Extractor]
     help: str = ""
     model: Model | None = None
-    keys: tuple[str, ...] = ()
     consent: str | None = None
     instead: str | None = None
     palettes: tuple[str, ...] = (BUNDLED.name,)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Environment variables that may hold the key it needs; a visitor may type it instead. Empty: none needed."""
+        return () if self.model is None else self.model.keys
 
     def __call__(self, weights: Path, device: str = "cpu", **options: Any) -> Extractor:
         """The extractor; `options` are those of `Site`.

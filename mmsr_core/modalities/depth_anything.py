@@ -32,6 +32,7 @@ class DepthAnything:
         model = DepthAnythingForDepthEstimation.from_pretrained(folder, dtype=torch.float32)
         processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
         self.network = Network(model, processor, device, batch)
+        self.narrowest = processor.size["height"] // (processor.ensure_multiple_of or 1)  # long side over short side
         self.metric = model.config.depth_estimation_type == "metric"
         self.smallest_range = smallest_range
 
@@ -44,7 +45,8 @@ class DepthAnything:
 
     @torch.inference_mode()
     def _read(self, images: list[Image.Image]) -> list[Image.Image]:
-        pixels = self.network.processor(images=images, return_tensors="pt").pixel_values.to(self.network.device)
+        shaped = [self._shaped(image) for image in images]
+        pixels = self.network.processor(images=shaped, return_tensors="pt").pixel_values.to(self.network.device)
         with self.network.running():
             depth = self.network.model(pixels).predicted_depth.float()  # (B, h, w)
         if self.metric:
@@ -54,6 +56,11 @@ class DepthAnything:
         seen = tuple(max(round(side * scale), 1) for side in size[::-1])
         depth = F.interpolate(depth[:, None], seen, mode="bicubic", antialias=True)[:, 0]
         return [self._map(one.cpu().numpy(), size) for one in depth]
+
+    def _shaped(self, image: Image.Image) -> Image.Image:
+        """A photo so narrow that it would have no patch across is made wider."""
+        least = -(-max(image.size) // self.narrowest)
+        return image if min(image.size) >= least else image.resize(tuple(max(side, least) for side in image.size))
 
     def _map(self, depth: np.ndarray, size: tuple[int, int]) -> Image.Image:
         share = depth / max(float(depth.max()), 1e-6)

@@ -14,8 +14,9 @@ from typing import Any
 from PIL import Image
 
 from mmsr_core.modalities.base import Unavailable
+from mmsr_core.modalities.models import MODELS
 
-KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
+KEYS = MODELS["gemini"].keys
 PROMPT = (
     "Describe what this photo shows in one or two plain sentences of at most 50 words: the main subjects, their "
     "materials and textures, the setting and the light. Say nothing about the quality, sharpness, noise or resolution "

@@ -27,13 +27,15 @@ class Model:
         licence: SPDX id, or a link to terms.
         megabytes: of the download; 0 for a service.
         files: globs of the files it needs beside its weights.
+        keys: environment variables that may hold a service's key, the first wins.
     """
 
     name: str
     id: str
     licence: str
     megabytes: int = 0
-    files: tuple[str, ...] = ("config.json", "preprocessor_config.json")
+    files: tuple[str, ...] = ("config.json", "*.json")
+    keys: tuple[str, ...] = ()
 
     def folder(
         self, source: str, cancel: threading.Event | None = None, say: Callable[[str], None] | None = None
@@ -46,7 +48,6 @@ class Model:
         return fetch(source, list(self.files), WEIGHTS, cancel, say)
 
 
-_WORDS = ("tokenizer.json", "tokenizer_config.json")
 MODELS = {
     row.name: row
     for row in (
@@ -73,15 +74,18 @@ MODELS = {
             "florence-community/Florence-2-base@00921df66db728a9ceb750f5eca43e5c203a2051",
             "mit",
             463,
-            ("*.json", *_WORDS),
         ),
         Model(
             "blip",
             "Salesforce/blip-image-captioning-base@82a37760796d32b1411fe092ab5d4e227313294b",
             "bsd-3-clause",
             990,
-            ("config.json", "preprocessor_config.json", *_WORDS),
         ),
-        Model("gemini", "gemini-flash-latest", "https://ai.google.dev/gemini-api/terms"),
+        Model(
+            "gemini",
+            "gemini-flash-latest",  # Google's name for its newest Flash; dated names are shut down after a year or so
+            "https://ai.google.dev/gemini-api/terms",
+            keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        ),
     )
 }
