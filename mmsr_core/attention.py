@@ -86,8 +86,8 @@ def _places(grid: tuple[int, int], x: Tensor) -> Tensor:
 @torch.no_grad()
 def look_around(unet: UNet2DConditionModel, gain: float = 1.5) -> None:
     """Starts half of the cross-attention heads comparing places, so that training begins with local control."""
-    for name, module in unet.named_modules():
-        if isinstance(module, Attention) and name.endswith("attn2"):
+    for module in unet.modules():
+        if isinstance(module, Attention) and module.is_cross_attention:
             channels, width = module.to_q.weight.shape[1], module.to_k.weight.shape[1]
             rows = max(module.heads // 2, 1) * HEAD
             places = torch.arange(rows)

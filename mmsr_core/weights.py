@@ -28,7 +28,11 @@ MINI_CONTEXT = 256
 def build_unet(
     codec: PatchCodec, channels: tuple[int, ...] = MINI_CHANNELS, context: int = MINI_CONTEXT
 ) -> UNet2DConditionModel:
-    """The U-Net of `mini`: attention at a quarter and an eighth of the latent grid, where a CPU can pay for it."""
+    """The U-Net of `mini`: self-attention at a quarter and an eighth of the latent grid, where a CPU can pay for it.
+
+    On the way up the half grid hears the context too, without self-attention: from the coarse levels alone, what the
+    context says reaches the output only weakly (measured: a random context moved the output by 0.4 %).
+    """
     plain, attending = len(channels) - 2, 2
     unet = UNet2DConditionModel(
         sample_size=32,
@@ -37,7 +41,8 @@ def build_unet(
         block_out_channels=channels,
         layers_per_block=1,
         down_block_types=("DownBlock2D",) * plain + ("CrossAttnDownBlock2D",) * attending,
-        up_block_types=("CrossAttnUpBlock2D",) * attending + ("UpBlock2D",) * plain,
+        up_block_types=("CrossAttnUpBlock2D",) * (attending + 1) + ("UpBlock2D",) * (plain - 1),
+        only_cross_attention=(True,) * plain + (False,) * attending,
         cross_attention_dim=context,
         attention_head_dim=tuple(max(side // HEAD, 1) for side in channels),
         norm_num_groups=16,

@@ -36,6 +36,7 @@ from mmsr_core.training.sheets import write_sheet
 from mmsr_core.weights import build_connector, build_scheduler, build_unet, save_half
 
 DROP = 0.1  # of each modality to its null token
+SHRUNK = 0.6  # share of the batches with maps whose windows are shrunk to half, and are four times as many
 LAST = 0.3  # share of samples at the last time step, pure noise: the first step of every sampler
 
 
@@ -122,9 +123,11 @@ class Batches:
         windows, ids = self.tokens_of.windows, self.tokens_of.ids
         side = int(rng.choice(windows[:, :, 2].ravel()))
         rows = np.argwhere(windows[..., 2] == side)
-        count = max(round(count * (self.args.crop / side) ** 2), 1)
+        shrink = 2 if rng.random() < SHRUNK else 1
+        count = max(round(count * (self.args.crop * shrink / side) ** 2), 1)
         index, which = rows[rng.integers(len(rows), size=count)].T
         photo = self.store.crops(index, windows[index, which, :2].astype(int), side, str(device))
+        photo = F.interpolate(photo, scale_factor=1 / shrink, mode="area")
         return index, photo, torch.from_numpy(ids[index, which, rng.integers(0, 2, count)].astype(np.int64)).to(device)
 
 
