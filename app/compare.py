@@ -182,7 +182,7 @@ def sheet(plan: Plan, images: list[Image.Image], numbers: list[Mapping[str, floa
     small = [views.fitted(image, 512) for image in images]
     cells = [small[start : start + width] for start in range(0, len(small), width)]
     parts = [views.picture(views.grid(plan.rows, plan.columns, cells, f"{plan.title}, seed {seed}"))]
-    for key in numbers[0] if len(plan.x) > 1 else ():
+    for key in numbers[0] if len(plan.x) > 2 else ():
         lines = {row: [cell[key] for cell in numbers[y * width : (y + 1) * width]] for y, row in enumerate(plan.rows)}
         parts.append(views.picture(views.curve(plan.x, lines, plan.x_label, key)))
     return views.stacked(parts)

@@ -47,9 +47,9 @@ class Handlers:
                 yield {self.page.status: texts.progress(0, stage.capitalize())}
 
     def plan(self, visit: Visit, settings: Settings) -> str:
-        """The cost line; empty while there is no photo or no model."""
+        """The cost line, or why there is none yet."""
         if visit.photo is None:
-            return ""
+            return texts.PLAN_EMPTY
         if not self.engine.ready:
             return texts.notice("The cost is shown as soon as the model is loaded.")
         size = visit.photo.rgb.size
@@ -57,7 +57,7 @@ class Handlers:
 
     def planned(self, visit: Visit | None, *values: Any) -> Changes:
         """The cost line for what the widgets say now."""
-        return {self.page.plan: "" if visit is None else self.plan(visit, controls.read(values).settings)}
+        return {self.page.plan: texts.PLAN_EMPTY if visit is None else self.plan(visit, controls.read(values).settings)}
 
 
 def refusal(error: Exception) -> str:

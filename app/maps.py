@@ -28,7 +28,8 @@ class Maps(Handlers):
         """A new photo: what was made for the old one becomes stale, nothing is thrown away."""
         if given is None:
             visit.photo = visit.mask = None
-            return {self.page.photo_line: "", self.page.plan: "", self.page.mask: None, self.page.mask_line: ""}
+            gone = {self.page.photo_line: "", self.page.mask: None, self.page.mask_line: ""}
+            return {**gone, self.page.plan: texts.PLAN_EMPTY}
         try:
             photo = open_photo(given.path, self.engine.options.max_pixels, given.name)
         except ValueError as error:

@@ -20,9 +20,14 @@ class Start:
 
 STARTS = {
     "Paper default": Start("m-cfg with w = 2 and every temperature neutral."),
-    "Depth of field": Start("Leans on depth, so the background stays soft.", {"temperature": {"depth": 0.5}}),
-    "Object pop": Start("Leans on the segmentation, so objects stand out.", {"temperature": {"segmentation": 0.5}}),
-    "Crisp edges": Start("Leans on the edges for sharper detail.", {"temperature": {"edge": 0.5}, "weight": 3.0}),
+    "Depth of field": Start("Leans on depth: what is far away is blurred.", {"temperature": {"depth": 0.5}}),
+    "Object pop": Start(
+        "Leans on the segmentation: objects get crisper than what is behind them.",
+        {"temperature": {"segmentation": 0.5}},
+    ),
+    "Crisp edges": Start(
+        "Leans on the edge map: sharper along its lines.", {"temperature": {"edge": 0.5}, "weight": 3.0}
+    ),
     "Faithful": Start("Little guidance, close to the input.", {"weight": 0.5, "color": "wavelet"}),
     "All modalities off": Start(
         "Text, depth, segmentation and edges are all left out.", off=tuple(row.name for row in MODALITIES)

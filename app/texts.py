@@ -10,7 +10,11 @@ from mmsr_core.images import Photo
 
 TITLE = "MMSR Studio"
 PHOTO_EMPTY = "Drop a photo, paste it, use the camera, or pick an example"
-RESULT_EMPTY = "The result appears here, with the plain upscale beside it."
+PLAN_EMPTY = '<p class="plan">Load a photo to see its size, time and memory here before you run it.</p>'
+RESULT_EMPTY = """Give a photo, or pick an example
+Look at what was read from it, and change it where you like
+Run: the result appears here, beside the plain upscale"""
+ATTENTION_EMPTY = '<p class="fact">Appears with a result: the share of the connector’s attention that each one got.</p>'
 COMPARE_EMPTY = "Choose what to compare and press Start. The photo and maps of the Studio tab are used."
 HISTORY_EMPTY = "Finished runs of this session appear here."
 BATCH_LINE = (
@@ -43,11 +47,18 @@ at all of them while it rebuilds the photo at a larger size. Every one can be se
 before the run.
 
 ### The knobs in plain words
-* **Temperature** of a modality: below 1 the result leans on it, above 1 it is heard less, 1 is neutral.
+* **Temperature** of a modality: 1 is neutral, above 1 it is heard less, below 1 the result leans on it. Lower *depth*
+  blurs what is far away; lower *segmentation* makes objects crisper than what is behind them; lower *edges* sharpens
+  along the lines of the edge map.
 * **Guidance weight w**: how far the result is pushed away from the negative text; other tools call this CFG w + 1.
 * **Guidance**: *m-cfg* keeps the modalities in both branches, so only the text is pushed; *null-cfg* has them in one
-  branch; *cfg* uses the text alone.
+  branch; *cfg* uses the text alone. The Compare tab shows them side by side at the same seed.
 * **Protect a region** keeps the plain upscale there, for faces or text that must not change.
+
+### Nothing is lost
+Every result carries its recipe: drop it (or a recipe file) anywhere on the page, and settings, seed and maps are back.
+The history keeps the last runs of this session. A new photo never throws your edited maps away; it marks them stale.
+Photos stay on this server only as long as the session, and nobody else sees them.
 
 ### Keys
 In the painting dialog: arrow keys move, space paints, F fills, Ctrl+Z undoes, Esc leaves. In the result: the arrow keys
@@ -75,12 +86,20 @@ def engine_line(stage: str, failed: bool = False) -> str:
 
 
 def info_line(info: Any) -> str:
-    """Which weights run on which device, and what they are."""
+    """Which weights run on which device, and, unfolded, what they are."""
     trained = "" if info.trained else "untrained, random weights · "
+    facts = {"Device": info.device, "Precision": info.dtype, "Weights": info.hash[:16]}
+    facts |= {f"{name.capitalize().replace('_', ' ')}": millions(count) for name, count in info.parameters.items()}
+    rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>" for key, value in facts.items())
     return (
-        f'<p class="engine ok" role="status" title="{escape(info.description)}"><i></i><b>{escape(info.title)}</b> · '
-        f"{trained}{escape(str(info.device))}, {escape(str(info.dtype))} · weights {escape(str(info.hash)[:8])}</p>"
+        f'<div class="engine ok" role="status"><details><summary><i></i><b>{escape(info.title)}</b> · '
+        f"{trained}{escape(info.device)}, {escape(info.dtype)} · weights {escape(info.hash[:8])}</summary>"
+        f"<div><p>{escape(info.description)}</p><dl>{rows}</dl></div></details></div>"
     )
+
+
+def millions(count: int) -> str:
+    return f"{count / 1e6:.1f} M parameters"
 
 
 def photo_line(photo: Photo | None) -> str:
@@ -97,15 +116,15 @@ def plan(size: tuple[int, int], plan: Any) -> str:
     """The cost before the click."""
     width, height = plan.output_size
     facts = (
-        f"<b>{size[0]} × {size[1]} → {width} × {height}</b>",
-        f"{plan.megapixels:.2g} megapixels",
-        f"{plan.tiles} tile{'s' if plan.tiles != 1 else ''}",
-        f"{plan.unet_calls} U-Net calls",
-        f"about {seconds(plan.seconds)}",
-        f"{plan.memory_bytes / 2**30:.1f} GB",
+        f"<span><b>{size[0]} × {size[1]} → {width} × {height}</b></span>",
+        f'<span class="more">{plan.megapixels:.2g} megapixels</span>',
+        f"<span>about {seconds(plan.seconds)}</span>",
+        f'<span class="more">{plan.tiles} tile{"s" if plan.tiles != 1 else ""}</span>',
+        f'<span class="more">{plan.unet_calls} U-Net calls</span>',
+        f'<span class="more">{plan.memory_bytes / 2**30:.1f} GB</span>',
     )
-    warnings = "".join(f'<p class="notice warn">{escape(text)}</p>' for text in plan.warnings)
-    return f'<p class="plan">{" · ".join(facts)}</p>{warnings}'
+    warnings = "".join(notice(text, "warn") for text in plan.warnings)
+    return f'<p class="plan">{" ".join(facts)}</p>{warnings}'
 
 
 def seconds(value: float) -> str:
@@ -157,10 +176,11 @@ def legend(rows: Sequence[tuple[Any, float]]) -> str:
 
 def readout(run: Any, numbers: Mapping[str, float]) -> str:
     """The numbers under a result."""
-    facts = [f"<span><b>{run.seconds:.1f} s</b> sampling</span>", f"<span>seed <b>{run.seed}</b></span>"]
-    facts += [f"<span>{escape(name)} <b>{value:.3g}</b></span>" for name, value in numbers.items()]
-    why = "Fidelity: the result shrunk back to the input's size, mean absolute error; 0 is identical"
-    return f'<p class="readout" title="{why}">{"".join(facts)}</p>'
+    facts = {"Sampling": f"{run.seconds:.1f} s", "Seed": str(run.seed)}
+    facts |= {name: f"{value:.3g}" for name, value in numbers.items()}
+    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
+    why = "Fidelity error: the result shrunk back to the input's size, mean absolute difference; 0 is identical"
+    return f'<dl class="readout" title="{escape(why)}">{rows}</dl>'
 
 
 def run_title(run: Any) -> str:

@@ -14,7 +14,8 @@ from app.tabs import batch_tab, compare_tab
 from mmsr_core.modalities import MODALITIES
 
 HERE = Path(__file__).resolve().parent
-FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
+FONTS = ["-apple-system", "Segoe UI", "Inter", "Roboto", "Noto Sans", "Liberation Sans", "sans-serif"]
+STYLES = ("base", "studio", "widgets", "small")
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 PANES = (("photo", "Photo"), ("maps", "Maps"), ("steer", "Steer"), ("result", "Result"))
 SAVE_FORMATS = ["png", "jpg", "webp", "tiff"]
@@ -55,7 +56,7 @@ def look() -> dict:
         spacing_size="sm",
         text_size="sm",
     )
-    return {"theme": theme, "css_paths": [HERE / "style.css"], "js": _script("page")}
+    return {"theme": theme, "css_paths": [HERE / "css" / f"{name}.css" for name in STYLES], "js": _script("page")}
 
 
 def _script(name: str) -> str:
@@ -81,7 +82,7 @@ def _left(page: Page) -> None:
     with gr.Column(elem_id="left", scale=3, min_width=240):
         with gr.Column(elem_id="pane-photo", elem_classes="pane"):
             page.add(photo=widgets.photo_box())
-            page.add(photo_line=gr.HTML("", elem_id="photo-line"), plan=gr.HTML("", elem_id="plan"))
+            page.add(photo_line=gr.HTML("", elem_id="photo-line"))
             page.add(as_photo=gr.Button("Upscale this picture instead", visible=False, size="sm"))
             page.add(examples=widgets.shelf("examples", "No examples bundled."))
             page.examples.value = examples.shelf()
@@ -91,19 +92,12 @@ def _left(page: Page) -> None:
 
 def _steer(page: Page) -> None:
     settings = {}
-    with gr.Row(elem_classes="tight"):
-        page.add(
-            start=gr.Dropdown(
-                list(STARTS),
-                value=next(iter(STARTS)),
-                label="Starting point",
-                filterable=False,
-                scale=3,
-                elem_id="start",
-            )
-        )
-        page.add(reset_all=gr.Button("Reset all", size="sm", scale=1, elem_id="reset-all"))
-    page.add(start_help=gr.Markdown(next(iter(STARTS.values())).help, elem_classes="help-line"))
+    with gr.Row(elem_classes="tight pane-head"):
+        gr.HTML("<h2>Steer</h2>")
+        page.add(reset_all=gr.Button("Reset all", size="sm", elem_id="reset-all"))
+    first = next(iter(STARTS))
+    page.add(start=gr.Dropdown(list(STARTS), value=first, label="Starting point", filterable=False, elem_id="start"))
+    page.add(start_help=gr.Markdown(STARTS[first].help, elem_classes="help-line"))
     settings["guidance"] = controls.control("guidance")
     settings["weight"] = controls.control("weight")
     settings["steps"] = controls.control("steps")
@@ -172,7 +166,7 @@ def _view(row) -> gr.HTML | gr.Textbox:
 
 
 def _more(card: Card, row) -> None:
-    with gr.Accordion("Upload, download", open=False, elem_classes="card-more"):
+    with gr.Accordion("Files", open=False, elem_classes="card-more"):
         if len(row.extractors) > 1:
             card.extractor = gr.Dropdown(
                 list(row.extractors), value=next(iter(row.extractors)), label=f"{row.label} extractor", filterable=False
@@ -195,36 +189,37 @@ def _right(page: Page) -> None:
         with gr.Row(elem_id="run-bar", elem_classes="tight"):
             page.add(run=gr.Button("Run", variant="primary", elem_id="run"))
             page.add(stop=gr.Button("Stop", variant="stop", interactive=False, elem_id="stop"))
-            page.add(status=gr.HTML("", elem_id="status"))
+            with gr.Column(elem_id="run-info"):
+                page.add(plan=gr.HTML(texts.PLAN_EMPTY, elem_id="plan"), status=gr.HTML("", elem_id="status"))
         page.add(notice=gr.HTML("", elem_id="notice"))
         page.add(viewer=widgets.viewer("viewer", "Result beside the plain upscale", texts.RESULT_EMPTY))
         with gr.Column(elem_id="below-viewer"):
             page.add(readout=gr.HTML("", elem_id="readout"))
             _downloads(page)
-            with gr.Accordion("How much each modality was heard", open=True):
-                page.add(attention=gr.HTML("", elem_id="attention"))
+            with gr.Accordion("How much each modality was heard", open=True, elem_id="heard"):
+                page.add(attention=gr.HTML(texts.ATTENTION_EMPTY, elem_id="attention"))
             gr.HTML("<h2>History of this session</h2>")
             page.add(history=widgets.shelf("history", texts.HISTORY_EMPTY))
+            _uploads(page)
 
 
 def _downloads(page: Page) -> None:
-    with gr.Row(elem_classes="tight", elem_id="downloads"):
-        page.settings["color"] = controls.control("color", info=None, min_width=110)
-        page.add(
-            form=gr.Dropdown(SAVE_FORMATS, value="png", label="Format", filterable=False, elem_id="form", min_width=90)
-        )
-        page.settings["strip_gps"] = controls.control("strip_gps", info=None)
-        page.add(save=gr.Button("Download", interactive=False, size="sm", elem_id="save", variant="primary"))
-        page.add(bundle=gr.Button("Zip with maps", interactive=False, size="sm", elem_id="bundle"))
-        page.add(save_recipe=gr.Button("Recipe", interactive=False, size="sm", elem_id="save-recipe"))
+    with gr.Row(elem_id="downloads"):
+        with gr.Row(elem_id="choices"):
+            page.settings["color"] = controls.control("color", info=None, min_width=120)
+            page.add(form=gr.Dropdown(SAVE_FORMATS, value="png", label="Format", filterable=False, elem_id="form"))
+            page.settings["strip_gps"] = controls.control("strip_gps", info=None)
+        with gr.Row(elem_id="hand-over"):
+            page.add(save_recipe=gr.Button("Recipe", interactive=False, size="sm", elem_id="save-recipe"))
+            page.add(bundle=gr.Button("Zip with maps", interactive=False, size="sm", elem_id="bundle"))
+            page.add(save=gr.Button("Download", interactive=False, size="sm", elem_id="save", variant="primary"))
+
+
+def _uploads(page: Page) -> None:
     with gr.Row(elem_classes="tight"):
-        page.add(
-            restore=gr.UploadButton(
-                "Restore from a result or recipe", file_types=[".json", "image"], size="sm", elem_id="restore"
-            )
-        )
-        page.add(
-            reference=gr.UploadButton(
-                "Reference photo for metrics", file_types=["image"], size="sm", elem_id="reference"
-            )
-        )
+        page.add(restore=_upload("Restore from a result or recipe", [".json", "image"], "restore"))
+        page.add(reference=_upload("Reference photo for metrics", ["image"], "reference"))
+
+
+def _upload(label: str, kinds: list[str], elem_id: str) -> gr.UploadButton:
+    return gr.UploadButton(label, file_types=kinds, size="sm", elem_id=elem_id)

@@ -143,7 +143,7 @@ def attention_bar(shares: Mapping[str, float]) -> str:
 def _svg(figure: Figure, alt: str) -> str:
     out = io.StringIO()
     figure.patch.set_alpha(0)
-    with rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "font.sans-serif": ["sans-serif"]}):
+    with rc_context({"svg.fonttype": "none", "font.family": "DejaVu Sans"}):
         figure.savefig(out, format="svg", transparent=True)
     body = out.getvalue()
     body = body[body.index("<svg") :].replace(_INK, "currentColor")
@@ -176,12 +176,13 @@ def curve(x: Sequence[float], lines: Mapping[str, Sequence[float]], x_label: str
         axes.plot(x, values, marker="o", label=label)
     axes.set(xlabel=x_label, ylabel=y_label, xticks=list(x))
     axes.grid(alpha=0.3)
+    axes.ticklabel_format(axis="y", useOffset=False)
     if len(lines) > 1:
         axes.legend(frameon=False)
     return figure
 
 
-def picture(figure: Figure, dpi: int = 110) -> Image.Image:
+def picture(figure: Figure, dpi: int = 144) -> Image.Image:
     """A figure as RGB picture."""
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=dpi, facecolor="white")

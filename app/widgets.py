@@ -83,6 +83,7 @@ PAINTERS: dict[str, dict[str, Any]] = {
         "palette": "Brush",
         "help": "White parts keep the plain upscale, with a soft border.",
         "size": 28,
+        "over": True,  # shown as a veil over the photo
     },
 }
 
@@ -133,7 +134,7 @@ def photo_box() -> gr.Image:
         height=200,
         elem_id="photo",
         placeholder=texts.PHOTO_EMPTY,
-        buttons=["fullscreen"],
+        buttons=[],
     )
     box.preprocess = partial(_unopened, box)
     return box

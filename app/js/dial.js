@@ -12,8 +12,8 @@ const number = h("input", { type: "number", min: low, max: high, step: 0.1, "ari
 const reset = h("button", { type: "button", title: "Back to neutral (1.0)", "aria-label": `${props.title} temperature: back to neutral`,
   onclick: () => send(1) }, "↺");
 root.append(
-  h("div", { class: "dial-row" }, h("span", { class: "dial-name" }, "Temperature"),
-    h("div", { class: "dial-track" }, h("i", { class: "dial-neutral", style: `left: calc(8px + (100% - 16px) * ${neutral / 100})` }), slider), number, reset),
+  h("div", { class: "dial-row" }, h("span", { class: "dial-name" }, "Temperature"), reset, number),
+  h("div", { class: "dial-track" }, h("i", { class: "dial-neutral", style: `left: calc(8px + (100% - 16px) * ${neutral / 100})` }), slider),
   h("div", { class: "dial-ends", "aria-hidden": "true" }, h("span", {}, `${low} ${props.ends[0]}`), h("span", {}, `${props.ends[1]} ${high}`)));
 function show() {
   const value = Number(props.value ?? 1);

@@ -10,10 +10,12 @@ let pixels = null, before = null, cover = null, last = null, cursor = null, chan
 let undo = [], redo = [], tool = props.tools[0], mode = "brush", drawing = false;
 
 const shown = h("img", { alt: "", class: "map-picture" });
+const behind = props.over ? h("img", { class: "map-under", alt: "" }) : null;
 const empty = h("div", { class: "map-empty" }, props.empty);
-const open = h("button", { type: "button", class: "map-open", "aria-label": props.verb, disabled: true }, shown, empty,
+const open = h("button", { type: "button", class: "map-open", "aria-label": props.verb, disabled: true }, behind, shown, empty,
   h("span", { class: "map-verb", "aria-hidden": "true" }, "✎ " + props.verb.split(" ")[0]));
 root.append(open);
+root.classList.toggle("over", Boolean(props.over));
 
 const canvas = h("canvas", { class: "paint-canvas", tabindex: "0", role: "application",
   "aria-label": `Painting area of ${name}. Arrow keys move, space paints, F fills.` });
@@ -58,8 +60,9 @@ const modeItems = [{ label: "Brush", mode: "brush" }, { label: "Fill region", mo
 const drawModes = () => radios(modes, modeItems, () => modeItems.find((item) => item.mode === mode), (item) => { mode = item.mode; });
 const drawSwatches = () => {
   const present = coloursPresent();
-  const items = [...props.tools].sort((a, b) => present(b) - present(a));
-  radios(swatches, kind === "class" ? items : props.tools, () => tool, (item) => { tool = item; });
+  const items = kind === "class" ? [...props.tools].sort((a, b) => present(b) - present(a)) : props.tools;
+  tool = items[0];
+  radios(swatches, items, () => tool, (item) => { tool = item; });
 };
 function coloursPresent() {
   if (kind !== "class" || !pixels) return () => 0;
@@ -82,6 +85,7 @@ open.addEventListener("click", async () => {
   under.src = photo ?? source;
   size.max = Math.max(8, Math.round(Math.max(width, height) / 4));
   size.value = Math.max(1, Math.round(Math.max(width, height) * props.size / 256));
+  opacity.value = canvas.style.opacity = props.over ? 0.5 : 1;
   drawModes(); drawSwatches(); count();
   dialog.showModal();
   fit();
@@ -219,6 +223,7 @@ function show() {
   empty.hidden = Boolean(source);
   open.disabled = !source;
   if (source) shown.src = source; else shown.removeAttribute("src");
+  if (behind) { behind.hidden = !photo; if (photo) behind.src = photo; }
   shown.alt = source ? `${name}: current map` : "";
   empty.textContent = value?.note ?? props.empty;
 }

@@ -262,7 +262,7 @@ def test_dark_follows_the_system_and_the_button(browser, address: str):
     context = browser.new_context(color_scheme="dark")
     page = visit(context, address)
     background = "getComputedStyle(document.querySelector('#pane-photo')).backgroundColor"
-    assert page.evaluate(background) == "rgb(28, 32, 37)"
+    assert page.evaluate(background) == "rgb(24, 27, 32)"
     page.locator("#theme-button").click()
     page.wait_for_function(f"{background} === 'rgb(255, 255, 255)'")
     context.close()

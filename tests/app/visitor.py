@@ -52,6 +52,7 @@ def run(page: Page, steps: int = 1) -> None:
     page.locator("#run").click()
     expect(page.locator("#run")).to_be_disabled()
     expect(page.locator("#run")).to_be_enabled(timeout=SLOW)
+    assert page.locator("#notice .bad").all_inner_texts() == []
     expect(page.locator("#save")).to_be_enabled()
 
 
