@@ -16,6 +16,8 @@ STAGES = {
     "base": ("base", "the regression upscaler"),
     "codec": ("codec", "the patch codec's whitening, in closed form"),
     "diffusion": ("diffusion", "connector and U-Net"),
+    "prepare-sd2": ("prepare_sd2", "windows and modalities of large photo collections, by many processes"),
+    "sd2": ("sd2", "connector and U-Net of the paper's size, on many GPUs"),
 }
 
 

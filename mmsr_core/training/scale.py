@@ -1,0 +1,259 @@
+"""The training loop for many GPUs and machines: `accelerate` decides how (DDP, FSDP, DeepSpeed), the command line what.
+
+    accelerate launch --config_file mmsr_core/training/launch/ddp.yaml -m mmsr_core.training sd2 ...
+
+A micro-batch is a pure function of (seed, its number, rank), and a checkpoint is a folder that gets its name when it is
+complete. So a run that was killed at any moment and started again with the same command ends with the same weights as
+one that was not (a test kills one). `loop.py` is the smaller loop that trained the bundled weights.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType, is_tensorboard_available
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+
+from mmsr_core.memory import pick_device
+
+OURS = "ours: the paper does not say"
+
+
+def option(default: Any, help: str, source: str = OURS) -> Any:
+    """One option of the recipe, and where its default comes from."""
+    return field(default=default, metadata={"help": help, "source": source})
+
+
+@dataclass(frozen=True)
+class ScaleConfig:
+    """How a model of the paper's size is trained. The default of an option is the paper's where it gives one."""
+
+    out: Path = option(Path("runs/sd2"), "folder of checkpoints, sheets and logs", "-")
+    steps: int = option(100_000, "optimiser steps")
+    batch: int = option(8, "samples a process and micro-batch")
+    accumulate: int = option(1, "micro-batches a step")
+    lr: float = option(5e-5, "of AdamW, after the warm-up")
+    warmup: int = option(1000, "steps")
+    decay: float = option(1e-2, "weight decay")
+    clip: float = option(1.0, "of the gradient's norm")
+    ema: float = option(0.9999, "decay of the averaged weights that are saved")
+    seed: int = option(0, "of everything", "-")
+    precision: str = option("bf16", "no, bf16 or fp16")
+    checkpointing: bool = option(True, "recompute activations in the backward pass: half the memory, a third slower")
+    workers: int = option(4, "processes that read data, for each training process", "-")
+    checkpoint_every: int = option(1000, "steps", "-")
+    keep: int = option(2, "checkpoints", "-")
+    validate_every: int = option(2000, "steps", "-")
+    log_every: int = option(20, "steps", "-")
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step: a linear warm-up, then constant."""
+        return self.lr * min((step + 1) / max(self.warmup, 1), 1.0)
+
+
+Loss = Callable[[nn.Module, Any], Mapping[str, Tensor]]
+
+
+class Validation(Protocol):
+    """What is measured now and then on the averaged weights."""
+
+    def numbers(self, model: nn.Module) -> Mapping[str, float]:
+        """Named numbers of this process's share; they are averaged over all processes."""
+        ...
+
+    def draw(self, path: Path) -> Mapping[str, float]:
+        """Writes a sheet of samples, and their scores; in the first process, where it has the whole model."""
+        ...
+
+
+class Run:
+    """One training run: model, optimiser and averaged weights as `accelerate` spreads them.
+
+    Args:
+        model: its parameters with requires_grad are trained.
+
+    Raises:
+        ValueError: DeepSpeed's ZeRO stage 3, under which no process has a whole parameter to average.
+    """
+
+    def __init__(self, model: nn.Module, config: ScaleConfig) -> None:
+        self.accelerator = Accelerator(
+            cpu=pick_device(None) == "cpu",  # unless told so, accelerate takes CPU processes for one each
+            mixed_precision=config.precision,
+            gradient_accumulation_steps=config.accumulate,
+            log_with="tensorboard" if is_tensorboard_available() else None,
+            project_dir=config.out,
+        )
+        self._refuse_zero3()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.decay)
+        self.config = config
+        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.ema = EMAModel(self.trained, decay=config.ema, use_ema_warmup=True, power=0.75)
+        self.step = 0
+        self.resume()
+
+    @property
+    def trained(self) -> list[nn.Parameter]:
+        """What this process holds of the trained parameters: all of them, or its shards (FSDP)."""
+        return [p for p in self.model.parameters() if p.requires_grad]
+
+    @property
+    def sharded(self) -> bool:
+        return self.accelerator.distributed_type == DistributedType.FSDP
+
+    def fit(self, loss: Loss, batches: Iterable[Any], validation: Validation | None = None) -> None:
+        """Trains to the end of `config.steps`.
+
+        Args:
+            loss: (model, micro-batch) -> named scalars; "loss" is minimised, the others are logged.
+            batches: this process's micro-batches from number `step * accumulate` on.
+
+        Raises:
+            FloatingPointError: the loss is not finite.
+        """
+        log = _Log(self)
+        for batch in batches:
+            log.add(self._micro(loss, batch))
+            if not self.accelerator.sync_gradients:
+                continue
+            self.ema.step(self.trained)
+            self.step += 1
+            log.step()
+            last = self.step == self.config.steps
+            if last or self.step % self.config.checkpoint_every == 0:
+                self.save()
+            if validation is not None and (last or self.step % self.config.validate_every == 0):
+                log.write(self._validated(validation))
+        self.accelerator.end_training()
+
+    def _micro(self, loss: Loss, batch: Any) -> Mapping[str, Tensor]:
+        """Forward and backward of one micro-batch; the optimiser's step after the last of them."""
+        accelerator = self.accelerator
+        with accelerator.accumulate(self.model):
+            with accelerator.autocast():
+                values = loss(self.model, batch)
+            if not torch.isfinite(values["loss"]):
+                raise FloatingPointError(f"training: got loss {float(values['loss'])} at step {self.step}")
+            accelerator.backward(values["loss"])
+            if accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.config.rate(self.step)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        return values
+
+    def _validated(self, validation: Validation) -> dict[str, float]:
+        self.ema.store(self.trained)
+        self.ema.copy_to(self.trained)
+        try:
+            with torch.no_grad():
+                found = validation.numbers(self.model if self.sharded else self.accelerator.unwrap_model(self.model))
+                found = _averaged(self.accelerator, found)
+                if self.accelerator.is_main_process and not self.sharded:
+                    found |= validation.draw(self.config.out / f"sheet-{self.step:07d}.png")
+        finally:
+            self.ema.restore(self.trained)
+        return {f"val_{name}": value for name, value in found.items()}
+
+    def averaged_state(self) -> dict[str, Tensor]:
+        """The averaged weights, whole, on the first process. Every process must call it; it ends the training."""
+        self.ema.copy_to(self.trained)
+        return self.accelerator.get_state_dict(self.model)
+
+    def save(self) -> None:
+        """Writes `step-NNNNNNN`; older ones but `keep` go."""
+        place = self.config.out / f"step-{self.step:07d}"
+        partial = place.with_suffix(".partial")
+        self.accelerator.save_state(partial)
+        rank = self.accelerator.process_index
+        if rank == 0 or self.sharded:
+            torch.save(self.ema.state_dict(), partial / f"ema-{rank}.pt")
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            shutil.rmtree(place, ignore_errors=True)
+            partial.rename(place)
+            for old in checkpoints(self.config.out)[: -self.config.keep]:
+                shutil.rmtree(old)
+        self.accelerator.wait_for_everyone()
+
+    def resume(self) -> None:
+        """Goes on from the newest complete checkpoint, where there is one."""
+        found = checkpoints(self.config.out)
+        if not found:
+            return
+        self.accelerator.load_state(found[-1])
+        rank = self.accelerator.process_index if self.sharded else 0
+        self.ema.load_state_dict(torch.load(found[-1] / f"ema-{rank}.pt", map_location="cpu", weights_only=False))
+        self.ema.to(self.accelerator.device)
+        self.step = int(found[-1].name.removeprefix("step-"))
+
+    def _refuse_zero3(self) -> None:
+        plugin = getattr(self.accelerator.state, "deepspeed_plugin", None)
+        if plugin is not None and plugin.zero_stage == 3:
+            raise ValueError("training: got DeepSpeed ZeRO stage 3, wanted stage 1 or 2, or FSDP")
+
+
+def checkpoints(out: Path) -> list[Path]:
+    """Complete checkpoints, oldest first."""
+    return sorted(path for path in out.glob("step-*") if path.suffix == "")
+
+
+def recipe(config: Any) -> dict[str, dict[str, Any]]:
+    """Every option with its value and where its default comes from."""
+    values = asdict(config)
+    return {
+        spec.name: {"value": values[spec.name], "default from": spec.metadata["source"]} for spec in fields(config)
+    }
+
+
+def _averaged(accelerator: Accelerator, values: Mapping[str, float]) -> dict[str, float]:
+    """The mean of each number over all processes."""
+    packed = torch.tensor([float(value) for value in values.values()], device=accelerator.device)
+    return dict(zip(values, accelerator.reduce(packed, "mean").tolist()))
+
+
+class _Log:
+    """`log.jsonl`, the terminal, and TensorBoard where it is installed."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.sums, self.count, self.since = run, {}, 0, time.monotonic()
+        self.path = run.config.out / "log.jsonl"
+        if run.accelerator.is_main_process:
+            run.config.out.mkdir(parents=True, exist_ok=True)
+            (run.config.out / "recipe.json").write_text(json.dumps(recipe(run.config), indent=1, default=str))
+        if is_tensorboard_available():
+            run.accelerator.init_trackers("tensorboard")
+
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value.detach().float()
+        self.count += 1
+
+    def step(self) -> None:
+        run = self.run
+        if run.step % run.config.log_every:
+            return
+        numbers = _averaged(run.accelerator, {name: total / self.count for name, total in self.sums.items()})
+        seconds = time.monotonic() - self.since
+        samples = self.count * run.config.batch * run.accelerator.num_processes
+        self.write({**numbers, "lr": run.config.rate(run.step - 1), "samples/s": samples / seconds})
+        self.sums, self.count, self.since = {}, 0, time.monotonic()
+
+    def write(self, numbers: Mapping[str, float]) -> None:
+        if not self.run.accelerator.is_main_process:
+            return
+        row = {"step": self.run.step} | {name: float(f"{value:.6g}") for name, value in numbers.items()}
+        with self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(row, flush=True)
+        self.run.accelerator.log(dict(numbers), step=self.run.step)
