@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from mmsr_core import __version__
 from mmsr_core.modalities import MODALITIES
+from mmsr_core.modalities.readers import chosen
 from mmsr_core.presets import PRESETS
+from mmsr_core.presets import preset as row_of
 from mmsr_core.settings import Settings
 from mmsr_core.team import Team
 
@@ -102,6 +104,11 @@ def _add_modalities(group: argparse._ArgumentGroup) -> None:
         else:
             text = f"{row.help} A picture, for a folder of photos a folder from --save-maps, or {OFF}: none."
             group.add_argument(f"--{row.name}", metavar=f"FILE|{OFF}", help=text)
+    ways = "; ".join(f"{row.name}: {', '.join(row.extractors)}" for row in MODALITIES if len(row.extractors) > 1)
+    several = {"action": "append", "default": [], "type": _named}
+    group.add_argument("--extractor", **several, metavar="NAME=WAY", help=f"how to read a modality ({ways})")
+    text = "folder, hub id or service name to use for one of the public models (depth-anything, florence, gemini ...)"
+    group.add_argument("--extractor-model", **several, metavar="MODEL=ID", help=text)
     group.add_argument("--save-maps", metavar="DIR", type=Path, help="write the maps and captions that were used")
 
 
@@ -217,7 +224,8 @@ def _order(args: argparse.Namespace, recipe: Recipe | None) -> Order:
         value = getattr(args, row.name)
         if value is not None:
             given[row.name] = None if value == OFF else value if row.kind == "text" else Path(value)
-    return Order(base.with_(**changes), given, recipe, args.save_maps, args.quality)
+    chosen(None, dict(args.extractor))  # refuses unknown names
+    return Order(base.with_(**changes), given, recipe, args.save_maps, args.quality, dict(args.extractor))
 
 
 def _check_maps(order: Order, jobs: Sequence[Job]) -> None:
@@ -241,14 +249,12 @@ def _recipe(path: Path) -> Recipe:
 
 
 def _load(args: argparse.Namespace, preset: str, team: Team) -> Any:
-    from mmsr_core.presets import preset as row_of
-
     row_of(preset)
     _say(args, f"loading {preset} ...", file=sys.stderr)
     _hush_libraries()
     from mmsr_core.upscaler import Upscaler
 
-    return Upscaler.load(preset, weights=args.weights, device=team.device(args.device))
+    return Upscaler.load(preset, args.weights, team.device(args.device), models=dict(args.extractor_model))
 
 
 def _hush_libraries() -> None:
@@ -267,6 +273,13 @@ def _pair(text: str) -> tuple[str, float]:
         return name.strip(), float(value)
     except ValueError:
         raise argparse.ArgumentTypeError(f"got {text!r}, wanted NAME=VALUE such as depth=0.7") from None
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, mark, value = (part.strip() for part in text.partition("="))
+    if not (name and mark and value):
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted NAME=VALUE such as depth=depth-anything")
+    return name, value
 
 
 def _wants_bar(args: argparse.Namespace) -> bool:

@@ -24,6 +24,7 @@ from mmsr_core.images import (
     write_whole,
 )
 from mmsr_core.modalities import MODALITIES, Modality
+from mmsr_core.modalities.readers import Access
 from mmsr_core.recipe import Recipe, record
 from mmsr_core.settings import Settings
 
@@ -51,6 +52,7 @@ class Order:
     recipe: Recipe | None = None  # for the modalities that `given` leaves open
     maps: Path | None = None  # folder that gets the maps that were used
     quality: int | None = None
+    extractors: Mapping[str, str] = field(default_factory=dict)  # modality -> extractor; naming one is leave to use it
 
 
 @dataclass(frozen=True)
@@ -180,12 +182,14 @@ def gather(upscaler: Upscaler, photo: Photo, job: Job, order: Order, notify: Cal
             if source == "auto" and recipe.sources[row.name] != "auto":
                 notify(f"{photo.name}: not the recipe's photo, so its own {row.label.lower()} is extracted")
         if value is not None:
-            found.modalities[row.name], found.sources[row.name] = row.check(value), source
+            found.modalities[row.name], found.sources[row.name] = row.checked(value, upscaler.palette), source
         elif source == "auto":
             auto.append(row.name)
-    chosen = {} if recipe is None else {name: recipe.extractors[name] for name in auto if name in recipe.extractors}
+    wanted = {**({} if recipe is None else recipe.extractors), **order.extractors}
+    chosen = {name: wanted[name] for name in auto if name in wanted}
     if auto:
-        found.modalities.update(upscaler.extract(photo.rgb, names=auto, extractors=chosen))
+        access = Access(dict.fromkeys(order.extractors.values()), say=lambda text: notify(f"{photo.name}: {text}"))
+        found.modalities.update(upscaler.extract(photo.rgb, auto, chosen, access))
     found.extractors = chosen
     order_of = [row.name for row in MODALITIES]
     found.modalities = {name: found.modalities[name] for name in order_of if name in found.modalities}

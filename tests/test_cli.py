@@ -43,12 +43,12 @@ def folder(tmp_path):
 
 @pytest.fixture(autouse=True)
 def load_once(monkeypatch):
-    monkeypatch.setattr(Upscaler, "load", _loaded)
+    monkeypatch.setattr(Upscaler, "load", lambda *where, models: _loaded(*where, tuple(models.items())))
 
 
 @functools.cache
-def _loaded(preset, weights, device, load=Upscaler.load):
-    return load(preset, weights, device)
+def _loaded(preset, weights, device, models, load=Upscaler.load):
+    return load(preset, weights, device, dict(models))
 
 
 def shell(*arguments, **options):

@@ -21,6 +21,30 @@ from mmsr_core.modalities.shelf import Shelf
 ROWS = {row.name: row for row in MODALITIES}
 
 
+def chosen(names: Sequence[str] | None = None, *preferences: Mapping[str, str] | None) -> dict[str, str]:
+    """Modality -> extractor, in token order: the first preference that names one, else the first of its row.
+
+    Args:
+        names: which modalities; None takes all.
+
+    Raises:
+        ValueError: an unknown modality or extractor.
+    """
+    given = [preference for preference in preferences if preference is not None]
+    unknown = sorted(set(names or ()).union(*given) - set(ROWS))
+    if unknown:
+        raise ValueError(f"modalities: got {', '.join(unknown)}, wanted some of {', '.join(ROWS)}")
+    found = {}
+    for row in MODALITIES:
+        wanted = [preference[row.name] for preference in given if row.name in preference]
+        wrong = sorted(set(wanted) - set(row.extractors))
+        if wrong:
+            raise ValueError(f"{row.label}: got extractor {wrong[0]!r}, wanted one of {', '.join(row.extractors)}")
+        if names is None or row.name in names:
+            found[row.name] = wanted[0] if wanted else next(iter(row.extractors))
+    return found
+
+
 @dataclass(frozen=True)
 class Access:
     """What one reading may do.
@@ -66,25 +90,6 @@ class Readers:
             raise ValueError(f"extractor model: got {', '.join(unknown)}, wanted some of {', '.join(MODELS)}")
         self.shelf = Shelf(device)
 
-    def chosen(self, names: Sequence[str] | None, extractors: Mapping[str, str] | None) -> dict[str, str]:
-        """Modality -> extractor, in token order.
-
-        Raises:
-            ValueError: an unknown modality or extractor.
-        """
-        unknown = sorted(set(names or ()) - set(ROWS))
-        if unknown:
-            raise ValueError(f"modalities: got {', '.join(unknown)}, wanted some of {', '.join(ROWS)}")
-        found = {}
-        for row in MODALITIES:
-            if names is None or row.name in names:
-                default = self.defaults.get(row.name, next(iter(row.extractors)))
-                found[row.name] = (extractors or {}).get(row.name, default)
-                if found[row.name] not in row.extractors:
-                    known = ", ".join(row.extractors)
-                    raise ValueError(f"{row.label}: got extractor {found[row.name]!r}, wanted one of {known}")
-        return found
-
     def read(
         self,
         image: Image.Image,
@@ -104,7 +109,8 @@ class Readers:
         Raises:
             ValueError: an unknown modality or extractor, or one that cannot be had.
         """
-        wanted, access = self.chosen(names, extractors), Access() if access is None else access
+        access = Access() if access is None else access
+        wanted = chosen(names, extractors, self.defaults)
         away = [name for name, way in wanted.items() if ROWS[name].extractors[way].consent is not None]
         here = [name for name in wanted if name not in away]
         with ThreadPoolExecutor(self.workers() + len(away)) as pool:

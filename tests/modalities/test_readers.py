@@ -14,7 +14,7 @@ from PIL import Image
 from mmsr_core.modalities import MODALITIES, Unavailable, readers
 from mmsr_core.modalities.models import MODELS
 from mmsr_core.modalities.palette import BUNDLED, named
-from mmsr_core.modalities.readers import Access, Readers
+from mmsr_core.modalities.readers import Access, Readers, chosen
 from mmsr_core.modalities.shelf import LEAST, Shelf, free_bytes
 from tests.modalities import checkpoints
 
@@ -71,10 +71,22 @@ def test_an_unknown_model_is_refused(tiny_folder):
         Readers(tiny_folder, "cpu", {"midas": "x"})
 
 
-def test_defaults_of_a_preset_come_before_the_first_of_the_row(tiny_folder, models):
+def test_what_is_asked_for_comes_before_the_presets_choice_and_that_before_the_first_of_the_row():
+    preset = {"depth": "depth-anything"}
+    assert chosen(("edge", "depth"), None, preset) == {"depth": "depth-anything", "edge": "canny"}
+    assert chosen(("depth",), {"depth": "student"}, preset) == {"depth": "student"}
+    assert chosen() == {row.name: next(iter(row.extractors)) for row in MODALITIES}
+
+
+@pytest.mark.parametrize("wrong", [{"depth": "midas"}, {"normals": "student"}])
+def test_an_unknown_modality_or_extractor_is_refused_even_where_it_is_not_read(wrong):
+    with pytest.raises(ValueError, match="got .*(midas|normals).*wanted"):
+        chosen(("edge",), wrong)
+
+
+def test_a_presets_choice_is_read(tiny_folder, models):
     read = Readers(tiny_folder, "cpu", models, defaults={"depth": "depth-anything"})
-    assert read.chosen(("depth", "edge"), None) == {"depth": "depth-anything", "edge": "canny"}
-    assert read.chosen(("depth",), {"depth": "student"}) == {"depth": "student"}
+    assert dict(read.read(PHOTO, ["depth"])) and "DepthAnything" in read.shelf.names[0]
 
 
 def test_one_network_serves_all_lengths_and_is_loaded_once(read):
