@@ -37,6 +37,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
 
     factor = SCALE  # output pixels a latent cell
     latent_channels = PATCH
+    bears_half = True  # its condition in bf16 is off by at most about 0.4 grey levels
 
     @register_to_config
     def __init__(self, channels: int = 64, blocks: int = 10, head: int = 16, exponent: float = 0.5) -> None:
@@ -99,6 +100,7 @@ class VaeCodec(ModelMixin, ConfigMixin):
     """
 
     margin = 32
+    bears_half = False
 
     @register_to_config
     def __init__(self, autoencoder: dict) -> None:

@@ -9,7 +9,8 @@ read from the parts' own configs, so the bundled parts (maps of 128 px) and a 25
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 # A line drawing is softened, so that a line's place changes its picture gradually, then brightened again.
 LINE_SOFTNESS = 0.8  # sigma in pixels of the rendered map
 LINE_GAIN = 1.6
+REMEMBERED = 512  # maps and texts, of some kilobytes each
 
 
 class TokenCount(NamedTuple):
@@ -49,12 +51,20 @@ class Tokenizers:
         vq: `diffusers.VQModel`; its input side and grid come from `config.sample_size` and the number of its levels.
         tokenizer: BPE in CLIP's layout.
         text_encoder: `CLIPTextModel`; its last hidden states are the text tokens.
+        known: what was tokenised before, so that a moved slider does not pay for it again; filled here.
     """
 
-    def __init__(self, vq: VQModel, tokenizer: CLIPTokenizerFast, text_encoder: CLIPTextModel) -> None:
+    def __init__(
+        self,
+        vq: VQModel,
+        tokenizer: CLIPTokenizerFast,
+        text_encoder: CLIPTextModel,
+        known: dict[bytes | str, Tensor] | None = None,
+    ) -> None:
         self.vq = vq.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.text_encoder = text_encoder.eval().requires_grad_(False)
+        self.known = {} if known is None else known
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Tokenizers:
@@ -109,8 +119,11 @@ class Tokenizers:
 
     def render(self, name: str, image: Image.Image, box: Box | None = None) -> Tensor:
         """The part of a map inside `box`, ready for `map_ids`: (1, 3, side, side) float in [-1, 1]."""
-        picture = np.asarray(render_map(map_row(name), image, box, self.map_side))
-        return torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].to(self.device, self.vq.dtype) / 255 * 2 - 1
+        return self._unit(render_map(map_row(name), image, box, self.map_side))
+
+    def _unit(self, picture: Image.Image) -> Tensor:
+        pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None]
+        return pixels.to(self.device, self.vq.dtype) / 255 * 2 - 1
 
     def text_ids(self, text: str) -> Tensor:
         """(1, text_length), padded; a longer text is cut (see `count`)."""
@@ -138,8 +151,22 @@ class Tokenizers:
 
     def _tokens(self, row: Modality, value: Image.Image | str, box: Box | None) -> Tensor:
         if row.kind == "text":
-            return self.text_states(self.text_ids(value))
-        return self.map_codes(self.map_ids(self.render(row.name, value, box)))
+            return self.text(value)
+        picture = render_map(row, value, box, self.map_side)
+        ids = self._once(hashlib.sha256(picture.tobytes()).digest(), lambda: self.map_ids(self._unit(picture)))
+        return self.map_codes(ids)
+
+    def text(self, text: str) -> Tensor:
+        """(1, text_length, text_width)"""
+        return self._once(text, lambda: self.text_states(self.text_ids(text))).to(self.device)
+
+    def _once(self, key: bytes | str, make: Callable[[], Tensor]) -> Tensor:
+        """The known tokens, or new ones; the parts are frozen, so they never change. The oldest make room."""
+        if key not in self.known:
+            self.known[key] = make()
+        while len(self.known) > REMEMBERED:
+            del self.known[next(iter(self.known))]
+        return self.known[key]
 
     def count(self, text: str) -> TokenCount:
         """How many tokens the text takes and where it is cut."""

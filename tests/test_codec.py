@@ -4,8 +4,8 @@ import torch
 from diffusers import AutoencoderKL
 
 from mmsr_core.base import enlarged
+from mmsr_core.canvas import Canvas
 from mmsr_core.codec import PatchCodec, VaeCodec
-from mmsr_core.pipeline import Canvas
 
 
 def codec() -> PatchCodec:

@@ -155,18 +155,12 @@ def _folder(arm: Arm, scene: Scene) -> Made:
 
 def _base(arm: Arm, scene: Scene) -> Made:
     """The codec's base upscaler alone: what is left when the diffusion model adds nothing."""
-    import torch
-
     from mmsr_core.images import to_tensor
-    from mmsr_core.pipeline import Canvas
 
     pipeline = scene.models[arm.model].pipeline
-    with torch.no_grad():
-        canvas = Canvas(
-            pipeline.codec, pipeline.padded(to_tensor(scene.lr).to(pipeline.device)), scene.lr.size, arm.settings.tile
-        )
-        z = canvas.condition.new_zeros(1, pipeline.codec.latent_channels, *canvas.condition.shape[-2:])
-        return Made(color.match(canvas.decode(z), scene.lr, arm.settings.color))
+    canvas = pipeline.canvas(to_tensor(scene.lr), arm.settings)
+    z = canvas.condition.new_zeros(1, pipeline.codec.latent_channels, *canvas.condition.shape[-2:])
+    return Made(color.match(canvas.decode(z), scene.lr, arm.settings.color))
 
 
 def _restored(arm: Arm, scene: Scene) -> Made:

@@ -1,0 +1,57 @@
+"""One U-Net call for several contexts of one input: what comes before the first cross-attention is computed once.
+
+The two branches of the guidance differ in their context only. Up to the first block that looks at it, which in `mini`
+is the half of the encoder that works on the largest grids, both compute the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor
+
+
+def branched(
+    unet: UNet2DConditionModel, x: Tensor, time: Tensor, contexts: Tensor, attention: Mapping[str, Any]
+) -> Tensor:
+    """Equal to `unet(x.expand(B, ...), time, contexts)` within rounding, for U-Nets conditioned by time and context.
+
+    Args:
+        x: (1, C, h, w), sides multiples of the U-Net's reduction.
+        contexts: (B, tokens, D).
+        attention: the attention processors' keyword arguments.
+
+    Returns:
+        (B, c, h, w)
+    """
+    if len(contexts) == 1:
+        return unet(x, time, contexts, cross_attention_kwargs=dict(attention)).sample
+    heard = {"encoder_hidden_states": contexts, "cross_attention_kwargs": dict(attention)}
+    emb = unet.time_embedding(unet.get_time_embed(x, time))  # (1, D), the same for all branches
+    x = unet.conv_in(x)
+    skips = [x]
+    for block in unet.down_blocks:
+        x, new = _call(block, heard, x, emb)
+        skips += new
+    x = unet.mid_block(_each(x, contexts), emb, **heard)
+    for block in unet.up_blocks:
+        count = len(block.resnets)
+        skips, own = skips[:-count], tuple(_each(skip, contexts) for skip in skips[-count:])
+        x = _call(block, heard, x, emb, own)
+    return unet.conv_out(unet.conv_act(unet.conv_norm_out(x)))
+
+
+def _call(block: torch.nn.Module, heard: Mapping[str, Any], x: Tensor, emb: Tensor, skips: tuple | None = None) -> Any:
+    """A block of the encoder (no skips) or the decoder; from the first that hears the context on, a row a branch."""
+    inputs = {"temb": emb} if skips is None else {"temb": emb, "res_hidden_states_tuple": skips}
+    if getattr(block, "has_cross_attention", False):
+        return block(_each(x, heard["encoder_hidden_states"]), **inputs, **heard)
+    return block(x, **inputs)
+
+
+def _each(x: Tensor, contexts: Tensor) -> Tensor:
+    """One row a context."""
+    return x.expand(len(contexts), -1, -1, -1)
