@@ -26,6 +26,7 @@ from transformers import CLIPTextModel, CLIPTokenizerFast
 from mmsr_core.codec import VaeCodec
 from mmsr_core.hub import fetch, revision_of
 from mmsr_core.keymaps import read_checkpoint, vq_from_taming
+from mmsr_core.modalities.palette import BUNDLED, FULL, named
 from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.tokens import Tokenizers
 from mmsr_core.weights import build_connector, build_scheduler
@@ -33,7 +34,7 @@ from mmsr_core.weights import build_connector, build_scheduler
 PARTS = [f"{part}/*{kind}" for part in ("unet", "vae", "text_encoder") for kind in (".json", "model.safetensors")]
 PARTS += ["tokenizer/*", "scheduler/*", "README.md"]  # what of a Stable Diffusion repository is needed
 CHECKPOINTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
-TRAIN = "python -m mmsr_core.training diffusion --parts {0} --save TRAINED"
+TRAIN = "python -m mmsr_core.training sd2 --parts {0} --data SHARDS --save TRAINED"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ def main(argv: list[str]) -> None:
     build.add_argument("--vqgan", required=True, help="VQGAN f16-1024: file, folder or owner/name[@revision]")
     build.add_argument("--base-licence", default="openrail++", help="said in the model card where the source is silent")
     build.add_argument("--vqgan-licence", default="mit", help="said in the model card where the source is silent")
+    text = "classes of its segmentation maps (default %(default)s): a full palette, or the twelve that mini knows"
+    build.add_argument("--palette", choices=(*FULL, BUNDLED.name), default=FULL[0], help=text)
     build.add_argument("--latents", type=int, default=128)
     build.add_argument("--depth", type=int, default=2, help="self-attention blocks of the connector")
     build.add_argument("--seed", type=int, default=0, help="of the connector's first weights")
@@ -73,7 +76,7 @@ def assemble(args: Namespace) -> MMSRPipeline:
     """
     base, vqgan = fetch(args.base, PARTS), fetch(args.vqgan)
     torch.manual_seed(args.seed)
-    pipeline = assembled(base, load_vq(vqgan), args.latents, args.depth)
+    pipeline = assembled(base, load_vq(vqgan), args.latents, args.depth, args.palette)
     pipeline.save_pretrained(args.out)
     origins = (
         Origin("U-Net, VAE, text tower", args.base, revision_of(base), licence_of(base, args.base_licence)),
@@ -83,7 +86,7 @@ def assemble(args: Namespace) -> MMSRPipeline:
     return pipeline
 
 
-def assembled(base: Path, vq: VQModel, latents: int = 128, depth: int = 2) -> MMSRPipeline:
+def assembled(base: Path, vq: VQModel, latents: int = 128, depth: int = 2, palette: str = BUNDLED.name) -> MMSRPipeline:
     """A Stable Diffusion folder and a VQ model -> the untrained pipeline.
 
     Raises:
@@ -98,11 +101,16 @@ def assembled(base: Path, vq: VQModel, latents: int = 128, depth: int = 2) -> MM
     tokenizer = CLIPTokenizerFast.from_pretrained(base / "tokenizer")
     tokens = Tokenizers(vq, tokenizer, CLIPTextModel.from_pretrained(base / "text_encoder"))
     unet = UNet2DConditionModel.from_pretrained(base / "unet")
-    return joined(unet, AutoencoderKL.from_pretrained(base / "vae"), tokens, latents, depth)
+    return joined(unet, AutoencoderKL.from_pretrained(base / "vae"), tokens, latents, depth, palette)
 
 
 def joined(
-    unet: UNet2DConditionModel, vae: AutoencoderKL, tokens: Tokenizers, latents: int = 128, depth: int = 2
+    unet: UNet2DConditionModel,
+    vae: AutoencoderKL,
+    tokens: Tokenizers,
+    latents: int = 128,
+    depth: int = 2,
+    palette: str = BUNDLED.name,
 ) -> MMSRPipeline:
     """The parts of a text-to-image model, with a wider input and a fresh connector. Changes `unet` in place."""
     codec = VaeCodec({name: value for name, value in vae.config.items() if not name.startswith("_")})
@@ -115,7 +123,7 @@ def joined(
     with torch.device("cpu"):  # its tables are numbers even where the networks are shapes only
         scheduler = build_scheduler("epsilon")
     parts = (codec, unet, connector, scheduler, tokens.vq, tokens.tokenizer, tokens.text_encoder)
-    return MMSRPipeline(*parts, places=False)
+    return MMSRPipeline(*parts, places=False, palette=palette)
 
 
 @torch.no_grad()
@@ -160,7 +168,7 @@ def card(pipeline: MMSRPipeline, folder: Path, origins: tuple[Origin, ...]) -> s
     sizes = {
         n: sum(p.numel() for p in m.parameters()) for n, m in pipeline.components.items() if hasattr(m, "parameters")
     }
-    files = sorted(folder.rglob("*.safetensors"))
+    files, palette = sorted(folder.rglob("*.safetensors")), named(pipeline.config.palette)
     lines = [
         "---",
         f"license: {origins[0].licence}",
@@ -171,6 +179,7 @@ def card(pipeline: MMSRPipeline, folder: Path, origins: tuple[Origin, ...]) -> s
         "# MMSR on Stable Diffusion 2.1: first checkpoint, untrained",
         "",
         "The U-Net does what its text-only original does; the connector has random weights and closed gates.",
+        f"Its segmentation maps have the {len(palette.classes)} classes of the palette {palette.name}.",
         f"It refuses to upscale until it is trained: `{TRAIN.format('THIS_FOLDER')}`.",
         "",
         "| part | source | revision | licence |",

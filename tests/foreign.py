@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
 
 GROUPS = 4
+VAE_NAMES = ((".to_q.", ".query."), (".to_k.", ".key."), (".to_v.", ".value."), (".to_out.0.", ".proj_attn."))
+MARKS = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>", "pad_token": "!"}
+
+
+def as_published(folder: Path) -> Path:
+    """Brings a Stable Diffusion folder to the names and files that SD 2.1-base was published with in 2022."""
+    text = folder / "text_encoder" / "model.safetensors"
+    named = {f"text_model.{name.removeprefix('text_model.')}": value for name, value in load_file(text).items()}
+    named["text_model.embeddings.position_ids"] = torch.arange(77)[None]
+    save_file(named, text, {"format": "pt"})
+    vae = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    renamed = {}
+    for name, value in load_file(vae).items():
+        for ours, theirs in VAE_NAMES:
+            name = name.replace(ours, theirs)
+        renamed[name] = value
+    save_file(renamed, vae, {"format": "pt"})
+    words = folder / "tokenizer"
+    model = json.loads((words / "tokenizer.json").read_text())["model"]
+    (words / "tokenizer.json").unlink()
+    (words / "vocab.json").write_text(json.dumps(model["vocab"]))
+    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+    (words / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
+    (words / "special_tokens_map.json").write_text(json.dumps(MARKS))
+    about = {"tokenizer_class": "CLIPTokenizer", "do_lower_case": True, "model_max_length": 77, **MARKS}
+    (words / "tokenizer_config.json").write_text(json.dumps(about))
+    return folder
 
 
 def stable_diffusion(folder: Path, tokenizer: Path, prediction: str = "epsilon") -> Path:
@@ -50,14 +79,14 @@ class TamingVQGAN(nn.Module):
     """The VQGAN of taming-transformers (Esser et al. 2021), written down from its paper's layers and its key names."""
 
     def __init__(
-        self, channels: tuple[int, ...] = (8, 8, 16), layers: int = 2, codes: int = 32, width: int = 12
+        self, channels: tuple[int, ...] = (8, 8, 16), layers: int = 2, codes: int = 32, width: int = 12, z: int = 8
     ) -> None:
         super().__init__()
-        self.encoder, self.decoder = _Encoder(channels, layers), _Decoder(channels, layers)
+        self.encoder, self.decoder = _Encoder(channels, layers, z), _Decoder(channels, layers, z)
         self.quantize = nn.Module()
         self.quantize.embedding = nn.Embedding(codes, width)
-        self.quant_conv = nn.Conv2d(channels[-1], width, 1)
-        self.post_quant_conv = nn.Conv2d(width, channels[-1], 1)
+        self.quant_conv = nn.Conv2d(z, width, 1)
+        self.post_quant_conv = nn.Conv2d(width, z, 1)
 
     def ids(self, x: Tensor) -> Tensor:
         z = self.quant_conv(self.encoder(x)).permute(0, 2, 3, 1)
@@ -131,7 +160,7 @@ def _through(level: nn.Module, x: Tensor) -> Tensor:
 
 
 class _Encoder(nn.Module):
-    def __init__(self, channels: tuple[int, ...], layers: int) -> None:
+    def __init__(self, channels: tuple[int, ...], layers: int, z: int) -> None:
         super().__init__()
         self.conv_in = nn.Conv2d(3, channels[0], 3, padding=1)
         inputs = (channels[0], *channels[:-1])
@@ -140,7 +169,7 @@ class _Encoder(nn.Module):
         for level, outputs in list(zip(self.down, channels))[:-1]:
             level.downsample = _Conv(outputs, down=True)
         self.mid, self.norm_out = _mid(channels[-1]), _norm(channels[-1])
-        self.conv_out = nn.Conv2d(channels[-1], channels[-1], 3, padding=1)
+        self.conv_out = nn.Conv2d(channels[-1], z, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv_in(x)
@@ -152,10 +181,10 @@ class _Encoder(nn.Module):
 
 
 class _Decoder(nn.Module):
-    def __init__(self, channels: tuple[int, ...], layers: int) -> None:
+    def __init__(self, channels: tuple[int, ...], layers: int, z: int) -> None:
         super().__init__()
         last = len(channels) - 1
-        self.conv_in, self.mid = nn.Conv2d(channels[-1], channels[-1], 3, padding=1), _mid(channels[-1])
+        self.conv_in, self.mid = nn.Conv2d(z, channels[-1], 3, padding=1), _mid(channels[-1])
         inputs = (*channels[1:], channels[-1])
         levels = [_level(a, b, layers + 1, i == last) for i, (a, b) in enumerate(zip(inputs, channels))]
         for level, outputs in list(zip(levels, channels))[1:]:

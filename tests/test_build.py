@@ -14,7 +14,9 @@ from mmsr_core.settings import Settings
 from mmsr_core.tiling import Tile
 from mmsr_core.tokens import Tokenizers
 from mmsr_core.upscaler import Upscaler
-from tests.foreign import GROUPS, TamingVQGAN, stable_diffusion
+from tests.foreign import GROUPS, TamingVQGAN, as_published, stable_diffusion
+
+PUBLISHED = ((128, 128, 256, 256, 512), 2, 1024, 256, 256)  # vqgan_imagenet_f16_1024: channels, layers, codes, widths
 
 
 class Callback:
@@ -29,7 +31,7 @@ def vqgan():
 
 @pytest.fixture(scope="module")
 def base(tiny_folder, tmp_path_factory):
-    return stable_diffusion(tmp_path_factory.mktemp("base"), tiny_folder / "tokenizer")
+    return as_published(stable_diffusion(tmp_path_factory.mktemp("base"), tiny_folder / "tokenizer"))
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +55,18 @@ def test_a_taming_vqgan_does_in_our_class_what_it_did_in_its_own(vqgan):
         torch.testing.assert_close(seen, vqgan.decode(ids, 16), atol=1e-4, rtol=1e-3)
 
 
+def test_names_and_files_of_2022_are_read_whole(base, tiny_folder, tmp_path):
+    ours = stable_diffusion(tmp_path, tiny_folder / "tokenizer")
+    for part, kind in (("text_encoder", CLIPTextModel), ("vae", AutoencoderKL)):
+        wanted, found = (kind.from_pretrained(folder / part).state_dict() for folder in (ours, base))
+        assert wanted.keys() == found.keys() and all(torch.equal(wanted[name], found[name]) for name in wanted)
+    wanted, found = (CLIPTokenizerFast.from_pretrained(folder / "tokenizer") for folder in (ours, base))
+    assert wanted("A red barn").input_ids == found("A red barn").input_ids and found.pad_token == "!"
+
+
 def test_the_published_vqgan_has_the_papers_shape():
     with torch.device("meta"):
-        state = TamingVQGAN((128, 128, 256, 256, 512), 2, 1024, 256).state_dict()
+        state = TamingVQGAN(*PUBLISHED).state_dict()
         ours = VQModel(**taming_config(state))
     assert ours.config.sample_size == 256
     assert {n: p.shape for n, p in ours.state_dict().items()} == {n: p.shape for n, p in taming_state(state).items()}
@@ -74,7 +85,7 @@ def test_full_size_has_the_published_parameter_counts(tiny_folder):
         )  # fmt: skip
         shape = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23, "num_attention_heads": 16}
         text = CLIPTextModel(CLIPTextConfig(vocab_size=49408, hidden_act="gelu", **shape))
-        vq = VQModel(**taming_config(TamingVQGAN((128, 128, 256, 256, 512), 2, 1024, 256).state_dict()))
+        vq = VQModel(**taming_config(TamingVQGAN(*PUBLISHED).state_dict()))
         count = lambda part: sum(p.numel() for p in part.parameters())  # noqa: E731
         assert unet.config.down_block_types[:3] == attending
         assert (count(unet), count(vae), count(text)) == (865_910_724, 83_653_863, 340_387_840)
@@ -140,7 +151,7 @@ def test_without_a_bypass_nothing_changes(pipeline):
 
 
 def test_an_untrained_folder_refuses_and_says_how_to_train_it(built):
-    with pytest.raises(ValueError, match="connector is untrained.*mmsr_core.training diffusion --parts"):
+    with pytest.raises(ValueError, match="connector is untrained.*mmsr_core.training sd2 --parts"):
         Upscaler.load("sd2", built, "cpu")
 
 
@@ -160,6 +171,7 @@ def test_the_model_card_names_sources_licences_and_hashes(built, base):
     config = json.loads((built / "connector" / "config.json").read_text())
     assert config["trained"] is False and config["text_bypass"] is True
     assert json.loads((built / "unet" / "config.json").read_text())["in_channels"] == 8
+    assert json.loads((built / "model_index.json").read_text())["palette"] == "coco" and "133 classes" in card
 
 
 def test_a_base_of_another_kind_is_refused(tiny_folder, tmp_path, capsys):

@@ -34,8 +34,9 @@ from mmsr_core.images import to_pil, to_tensor
 from mmsr_core.memory import pick_device
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.palette import named
-from mmsr_core.modalities.readers import Readers
+from mmsr_core.modalities.readers import Readers, chosen
 from mmsr_core.pipeline import MMSRPipeline
+from mmsr_core.presets import PRESETS
 from mmsr_core.team import Team
 from mmsr_core.tokens import map_ids, render_map
 from mmsr_core.training.degradation import Degradation
@@ -171,7 +172,7 @@ def main(args: Namespace) -> None:
     device = pick_device(team.device(args.device))
     config = MMSRPipeline.load_config(args.weights)
     readers = Readers(args.weights, device, palette=named(config.get("palette", "mmsr")))
-    ways = readers.chosen(None, dict(pair.split("=", 1) for pair in args.extractor))
+    ways = chosen(None, dict(pair.split("=", 1) for pair in args.extractor), PRESETS["sd2"].extractors)
     vq = VQModel.from_pretrained(args.weights / "vq", torch_dtype=torch.float32).to(device).eval()
     args.out.mkdir(parents=True, exist_ok=True)
     sources = {text: source(text, args.unit) for text in args.data}

@@ -40,7 +40,7 @@ def parts(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A first checkpoint of sd2, tiny."""
     folder = tmp_path_factory.mktemp("sd2")
     base = stable_diffusion(folder / "base", tiny_folder / "tokenizer")
-    options = ["--vqgan", str(tiny_folder / "vq"), "--latents", "8", "--depth", "1"]
+    options = ["--vqgan", str(tiny_folder / "vq"), "--latents", "8", "--depth", "1", "--palette", "mmsr"]
     build.main(["build", "--base", str(base), *options, str(folder / "first")])
     return folder / "first"
 
@@ -67,7 +67,8 @@ def options(stage: object, *words: object) -> object:
 
 def prepare_options(parts: Path, photos: Path, out: Path) -> object:
     words = ("--data", photos, "--weights", parts, "--out", out, "--side", SIDE, "--most", 2, "--unit", 2)
-    return options(prepare_sd2, *words, "--device", "cpu")
+    ways = ("text=composed", "depth=student", "segmentation=student")
+    return options(prepare_sd2, *words, "--device", "cpu", *(word for way in ways for word in ("--extractor", way)))
 
 
 @pytest.fixture(scope="module")
