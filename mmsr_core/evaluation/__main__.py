@@ -9,6 +9,7 @@ from functools import partial
 from mmsr_core.evaluation.experiments import EXPERIMENTS
 
 TOOLS = {
+    "results": "all experiments and the benchmark, as committed in assets/results",
     "score": "folders of pictures against references",
     "bench": "speed and memory, as ratios measured in one run",
     "metrics": "the table of measures",
@@ -36,6 +37,11 @@ def _command(name: str, parser: ArgumentParser):
 
         run.add_arguments(parser)
         return partial(run.main, name)
+    if name == "results":
+        from mmsr_core.evaluation import suite
+
+        suite.add_arguments(parser)
+        return suite.main
     if name == "score":
         from mmsr_core.evaluation import score
 

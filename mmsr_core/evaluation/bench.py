@@ -118,7 +118,8 @@ def whole(upscaler: Upscaler, args: Namespace) -> list[Table]:
         cells += [f"{times[name] / times[base]:.2f}" for times in measured]
         cells += [f"{times[name] / times[bf16]:.2f}" for times in measured]
     note = (
-        f"RRDBNet: {sum(p.numel() for p in network.parameters()) / 1e6:.1f} M random weights of Real-ESRGAN-x4plus size. "
+        f"RRDBNet: {sum(p.numel() for p in network.parameters()) / 1e6:.1f} M random weights, the size of "
+        "Real-ESRGAN-x4plus. "
         f"The restoration reads its maps too and computes its U-Net in {upscaler.info.dtype}."
     )
     return [Table(f"{side} -> {4 * side} px", header, [[name, *cells] for name, cells in rows.items()], note)]
@@ -162,8 +163,8 @@ def connector(upscaler: Upscaler, args: Namespace) -> list[Table]:
     fit = np.polyfit(*zip(*connecting), 1)
     worst = max(abs(np.polyval(fit, maps) / seconds - 1) for maps, seconds in connecting)
     note = (
-        f"Latent grid {side} x {side}, one branch, {torch.get_num_threads()} threads. “With” has 128 context tokens whatever "
-        f"comes in. A straight line fits the connector's time within {worst:.0%}."
+        f"Latent grid {side} x {side}, one branch, {torch.get_num_threads()} threads. “With” has 128 context tokens "
+        f"whatever comes in. A straight line fits the connector's time within {worst:.0%}."
     )
     return [Table("Connector on and off", header, rows, note)]
 

@@ -56,6 +56,7 @@ DEFINITIONS = {
             None,
             "linked from https://github.com/Fanghua-Yu/SUPIR",
         ),
+        Definition("examples", "the page's example photos (no reference)", "", None, "folder assets/examples"),
     )
 }
 LAYOUTS = (("lr", "hr"), ("LR", "HR"), ("test_LR", "test_HR"), ("lq", "gt"), ("LQ", "GT"))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from mmsr_core.modalities import palette
+from mmsr_core.modalities.palette import BUNDLED
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 as fractions of the picture
 SIDE = 0.4  # of the box, as a fraction of the picture's sides
@@ -34,9 +34,9 @@ def inverted(values: np.ndarray, inside: tuple[slice, slice]) -> Image.Image:
 
 def repainted(values: np.ndarray, inside: tuple[slice, slice]) -> Image.Image:
     """Segmentation: the box becomes the class that the picture has least of, "other" excepted."""
-    index = palette.to_index(Image.fromarray(values))
-    index[inside] = 1 + int(palette.areas(index)[1:].argmin())
-    return palette.render(index)
+    index = BUNDLED.to_index(Image.fromarray(values))
+    index[inside] = 1 + int(BUNDLED.areas(index)[1:].argmin())
+    return BUNDLED.render(index)
 
 
 def hatched(values: np.ndarray, inside: tuple[slice, slice]) -> Image.Image:

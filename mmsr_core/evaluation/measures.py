@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmsr_core.compare import difference, fidelity
 from mmsr_core.evaluation.edits import Box, pixels
-from mmsr_core.modalities import palette
+from mmsr_core.modalities.palette import BUNDLED
 
 OBJECTS = ("person", "animal", "vehicle", "furniture", "object", "food")  # classes that can stand out
 BAND = 12  # px on each side of an object's border
@@ -104,8 +104,8 @@ def _far_detail(image: Image.Image, view: View) -> float:
 
 def _bands(view: View, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Just inside and just outside the objects of the segmentation: two masks (H, W), maybe empty."""
-    index = palette.to_index(view.maps["segmentation"].resize(size, Image.Resampling.NEAREST))
-    objects = np.isin(index, [palette.NAMES.index(name) for name in OBJECTS]).astype(np.uint8)
+    index = BUNDLED.to_index(view.maps["segmentation"].resize(size, Image.Resampling.NEAREST))
+    objects = np.isin(index, [BUNDLED.names.index(name) for name in OBJECTS]).astype(np.uint8)
     kernel = np.ones((2 * BAND + 1, 2 * BAND + 1), np.uint8)
     grown, shrunk = cv2.dilate(objects, kernel), cv2.erode(objects, kernel)
     return (objects > shrunk) & (objects > 0), grown > objects

@@ -188,6 +188,13 @@ def available(models: Models) -> list[str]:
     return ["psnr", "ssim", *(name for name in ("perceptual", "niqe") if files[name] is not None)]
 
 
+def missing(models: Models) -> str:
+    """One sentence on the measures that the given files do not allow, or "" where there are all."""
+    files = {"perceptual": (models.perceptual, "--perceptual-weights"), "niqe": (models.niqe, "--niqe-model")}
+    gone = [f"{METRICS[name].title} ({option} FILE)" for name, (file, option) in files.items() if file is None]
+    return f"not measured without its model file: {', '.join(gone)}" if gone else ""
+
+
 def load(names: Iterable[str], models: Models) -> dict[str, Scorer]:
     """name -> scorer.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,21 +49,31 @@ class Experiment:
     paper: str | None = None
 
 
-def write(experiment: Experiment, results: Results, info: Info, out: Path, pictures: int = 4) -> list[Table]:
+def write(
+    experiment: Experiment,
+    results: Results,
+    info: Info,
+    out: Path,
+    pictures: int = 4,
+    shown: Sequence[str] | None = None,
+) -> list[Table]:
     """Writes everything below `out / "report"`; returns the tables, for the terminal.
 
     Args:
         out: the folder of the run, with pictures/.
         pictures: test pictures in a grid.
+        shown: data sets of which there are grids; None: all.
     """
     folder = out / "report"
-    folder.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)  # charts of an earlier run that this one does not have
+    folder.mkdir(parents=True)
     tables = {data.name: experiment.tables(results, data) for data in results.sets}
     blocks: list[Block] = [Heading(experiment.title, 1), Paragraph(experiment.about), Paragraph(_provenance(info))]
     for data in results.sets:
         blocks += [Heading(data.name), *tables[data.name]]
         blocks += _charts(experiment, results, data, folder)
-        blocks += _grid(experiment, data, out, folder, pictures)
+        blocks += _grid(experiment, data, out, folder, pictures) if shown is None or data.name in shown else []
     blocks += [Heading("Measures"), *(Paragraph(line) for line in _glossary(results.names))]
     blocks += _paper(experiment.paper)
     (folder / "report.md").write_text(markup.markdown(blocks))

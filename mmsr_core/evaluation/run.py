@@ -27,7 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--data", action="append", required=True, metavar="[NAME=]DIR", help="pairs in lr/ and hr/, or HR; repeatable")
     add("--out", type=Path, help="folder of rows, pictures and report (default: runs/evaluation/EXPERIMENT)")
-    add("--limit", type=int, metavar="N", help="at most N pictures a data set, spread evenly")
+    add("--limit", action="append", default=[], metavar="[NAME=]N", help="at most N pictures a data set, or of one set")
     add("--preset", default="mini", help="which model (default: mini)")
     add("--weights", help="folder or hub id of weights instead of the preset's own")
     add("--device", help="cuda, mps or cpu (default: the best there is)")
@@ -43,6 +43,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--strength", type=float, default=1.0, help="of our degradation of HR pictures (default: 1)")
     add("--crop", type=int, metavar="PX", help="centre crop of HR pictures that we degrade")
     add("--pictures", type=int, default=4, metavar="N", help="test pictures in the report's grid (default: 4)")
+    add("--show", metavar="NAME", help="show pictures of this data set only, as others may not be published")
     add("--quiet", action="store_true", help="no progress bar and no tables")
 
 
@@ -61,9 +62,12 @@ def main(name: str, args: Namespace) -> None:
     rows = list(tqdm(run(work), total=work.total(), disable=args.quiet, desc=name, unit="picture"))
     names = [value for value in [*wanted, *experiment.measures] if _measured(value, rows)]
     results = Results(experiment.arms, sets, rows, names)
-    tables = write(experiment, results, models[""].info, out, args.pictures)
+    shown = [data.name for data in sets if args.show in (None, data.name)]
+    tables = write(experiment, results, models[""].info, out, args.pictures, shown)
     if not args.quiet:
         sys.stdout.write(markdown(tables))
+    if args.metrics is None and metrics.missing(files):
+        sys.stdout.write(f"{metrics.missing(files)}\n")
     sys.stdout.write(f"report: {out / 'report' / 'report.html'}\n")
 
 
@@ -72,7 +76,17 @@ def _measured(name: str, rows: list[dict]) -> bool:
 
 
 def _data(text: str, args: Namespace) -> DataSet:
-    return open_set(text, args.flat, args.strength, args.seed, args.crop).limited(args.limit)
+    data = open_set(text, args.flat, args.strength, args.seed, args.crop)
+    limits = dict(map(_limit, args.limit))
+    return data.limited(limits.get(data.name, limits.get("")))
+
+
+def _limit(text: str) -> tuple[str, int]:
+    """ "10" -> ("", 10), "realsr=5" -> ("realsr", 5)."""
+    name, _, count = text.rpartition("=")
+    if not count.isdigit():
+        raise ValueError(f"limit: got {text!r}, wanted N or NAME=N")
+    return name, int(count)
 
 
 def _models(args: Namespace) -> dict[str, Upscaler]:

@@ -209,4 +209,4 @@ def picture_path(out: Path, data: str, arm: str, picture: str) -> Path:
 
 def slug(text: str) -> str:
     """A label as a file name."""
-    return re.sub(r"[^a-zA-Z0-9.=+-]+", "-", text).strip("-.")
+    return re.sub(r"[^a-zA-Z0-9._=+-]+", "-", text).strip("-.")

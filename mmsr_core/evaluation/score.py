@@ -35,10 +35,13 @@ def main(args: Namespace) -> None:
     names = metrics.available(files) if args.metrics is None else args.metrics.split(",")
     references = None if args.reference == "-" else pictures(Path(args.reference))
     names = [n for n in names if not metrics.metric(n).whole_set and (references or not metrics.metric(n).reference)]
+    if not names:
+        raise ValueError("score: got no measure that works without references, wanted --niqe-model FILE or --metrics")
     scorers = metrics.load(names, files)
     rows = [_row(folder, references, scorers) for folder in args.results]
     header = ["", "pictures", *(metrics.METRICS[name].heading for name in names)]
-    sys.stdout.write(markdown([Table(f"against {args.reference}", header, rows)]))
+    note = metrics.missing(files) if args.metrics is None else ""
+    sys.stdout.write(markdown([Table(f"against {args.reference}", header, rows, note)]))
 
 
 def _row(folder: Path, references: dict[str, Path] | None, scorers: dict[str, metrics.Scorer]) -> list[str]:
