@@ -94,18 +94,18 @@ class Batches:
         rng, generator = random_source(args.seed, step, rank, device)
         index, photo, maps = self._pictures(rng, device)
         drop = torch.from_numpy(rng.random((len(photo), len(MODALITIES))) < DROP).to(device)
-        delta = torch.ones(drop.shape, device=device)
-        wanted = photo
+        lr, delta, wanted = Degradation(args.strength)(photo, generator), torch.ones(drop.shape, device=device), photo
         if maps is not None:
-            delta, maps = self.dials.draw(len(photo), rng).to(device), self.dials.pasted(maps, rng)
-            wanted = self.dials.targets(photo, maps, delta, drop)
+            maps = self.dials.pasted(maps, rng)
+            lr, wanted, maps, drop = (torch.cat([part, part]) for part in (lr, photo, maps, drop))
+            index, delta = np.tile(index, 2), self.dials.draw(len(photo), rng).to(device)
+            wanted = self.dials.targets(wanted, maps, delta, drop)
         bad, words = flawed(wanted, generator)
-        clean = torch.from_numpy(rng.random(len(photo)) >= args.flawed).to(device)
+        clean = torch.from_numpy(rng.random(len(wanted)) >= args.flawed).to(device)
         target = torch.where(clean[:, None, None, None], wanted, bad)
         flaws = [None if ok else said for ok, said in zip(clean.tolist(), words)]
         texts = captions([self.store.captions[i] for i in index], flaws, rng)
         text = torch.cat([self.tokens.text_ids(t) for t in texts]).to(device)
-        lr = Degradation(args.strength)(photo, generator)
         form, shift = str(rng.choice(declared("temperature_form").metadata["choices"])), rng.integers(0, 16, 2)
         return Batch(lr, target, text, maps, drop, delta, form, clean, tuple(shift.tolist()), generator)
 
@@ -124,7 +124,7 @@ class Batches:
         side = int(rng.choice(windows[:, :, 2].ravel()))
         rows = np.argwhere(windows[..., 2] == side)
         shrink = 2 if rng.random() < SHRUNK else 1
-        count = max(round(count * (self.args.crop * shrink / side) ** 2), 1)
+        count = max(round(count * (self.args.crop * shrink / side) ** 2 / 2), 1)  # each is there twice
         index, which = rows[rng.integers(len(rows), size=count)].T
         photo = self.store.crops(index, windows[index, which, :2].astype(int), side, str(device))
         photo = F.interpolate(photo, scale_factor=1 / shrink, mode="area")
@@ -197,9 +197,10 @@ class DiffusionLoss:
             picture = self.codec.decode(made, condition)
         latent = 2 * (weight * F.smooth_l1_loss(made, z0, reduction="none")).mean()
         pixel = (picture - batch.target).abs().mean()
-        seen = self.perceptual(picture.clamp(-1.1, 1.1), batch.target, batch.shift).mean()
-        values = {"loss": latent + args.pixel * pixel + args.perceptual * seen}
-        values |= {"latent": latent.detach(), "pixel": pixel.detach(), "perceptual": seen.detach()}
+        values = {"loss": latent + args.pixel * pixel, "latent": latent.detach(), "pixel": pixel.detach()}
+        if args.perceptual > 0:
+            seen = self.perceptual(picture.clamp(-1.1, 1.1), batch.target, batch.shift).mean()
+            values["loss"], values["perceptual"] = values["loss"] + args.perceptual * seen, seen.detach()
         if args.adversarial > 0 and self.done >= args.adversarial_from and batch.clean.any():
             values |= self._adversarial(picture[batch.clean], batch.target[batch.clean])
             values["loss"] = values["loss"] + args.adversarial * values["fooled"]
