@@ -102,7 +102,7 @@ class Upscaler:
         if not pipeline.connector.config.trained:
             raise ValueError(
                 f"weights: got {folder.name}, whose connector is untrained, wanted trained ones; train it with "
-                f"python -m mmsr_core.training diffusion --parts {folder} --save TRAINED"
+                f"python -m mmsr_core.training sd2 --parts {folder} --data SHARDS --save TRAINED"
             )
         return cls(pipeline, row, folder, device, models)
 

@@ -22,6 +22,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType, is_tensorboard_available
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from mmsr_core.memory import pick_device
 
@@ -93,18 +94,17 @@ class Run:
             log_with="tensorboard" if is_tensorboard_available() else None,
             project_dir=config.out,
         )
-        self._refuse_zero3()
+        self._tell_deepspeed()
+        if self.sharded:
+            model.to(memory_format=torch.contiguous_format)  # FSDP splits no other
         optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.decay)
         self.config = config
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.trained = _held(self.model)
         self.ema = EMAModel(self.trained, decay=config.ema, use_ema_warmup=True, power=0.75)
+        self.ema.to(self.accelerator.device, torch.float32)  # a slow average would stand still in bf16
         self.step = 0
         self.resume()
-
-    @property
-    def trained(self) -> list[nn.Parameter]:
-        """What this process holds of the trained parameters: all of them, or its shards (FSDP)."""
-        return [p for p in self.model.parameters() if p.requires_grad]
 
     @property
     def sharded(self) -> bool:
@@ -133,7 +133,6 @@ class Run:
                 self.save()
             if validation is not None and (last or self.step % self.config.validate_every == 0):
                 log.write(self._validated(validation))
-        self.accelerator.end_training()
 
     def _micro(self, loss: Loss, batch: Any) -> Mapping[str, Tensor]:
         """Forward and backward of one micro-batch; the optimiser's step after the last of them."""
@@ -163,12 +162,16 @@ class Run:
                     found |= validation.draw(self.config.out / f"sheet-{self.step:07d}.png")
         finally:
             self.ema.restore(self.trained)
+            if self.sharded:
+                self.model.reshard()  # the next step must gather the restored weights
         return {f"val_{name}": value for name, value in found.items()}
 
-    def averaged_state(self) -> dict[str, Tensor]:
-        """The averaged weights, whole, on the first process. Every process must call it; it ends the training."""
+    def finish(self) -> dict[str, Tensor]:
+        """Ends the training. The averaged weights, whole, on the first process; every process must call it."""
         self.ema.copy_to(self.trained)
-        return self.accelerator.get_state_dict(self.model)
+        state = self.accelerator.get_state_dict(self.model)
+        self.accelerator.end_training()
+        return state
 
     def save(self) -> None:
         """Writes `step-NNNNNNN`; older ones but `keep` go."""
@@ -197,10 +200,20 @@ class Run:
         self.ema.to(self.accelerator.device)
         self.step = int(found[-1].name.removeprefix("step-"))
 
-    def _refuse_zero3(self) -> None:
+    def _tell_deepspeed(self) -> None:
+        """What DeepSpeed would else read off a loader."""
         plugin = getattr(self.accelerator.state, "deepspeed_plugin", None)
-        if plugin is not None and plugin.zero_stage == 3:
+        if plugin is None:
+            return
+        if plugin.zero_stage == 3:
             raise ValueError("training: got DeepSpeed ZeRO stage 3, wanted stage 1 or 2, or FSDP")
+        plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = self.config.batch
+
+
+def _held(model: nn.Module) -> list[nn.Parameter]:
+    """What this process holds of the trained parameters: all of them, or its shards (FSDP 2), as plain tensors."""
+    held = [p for p in model.parameters() if p.requires_grad]
+    return [nn.Parameter(p.detach().to_local()) if isinstance(p, DTensor) else p for p in held]
 
 
 def checkpoints(out: Path) -> list[Path]:

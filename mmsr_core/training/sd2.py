@@ -202,8 +202,8 @@ def main(args: Namespace) -> None:
         held_out = HeldOut(pipeline, loss, Micros(ShardSet.open(args.val), config, rank, world))
     micros = Micros(ShardSet.open(args.data), config, rank, world)
     run.fit(loss, micros.loader(run.step * config.accumulate), held_out)
-    state = run.averaged_state()
-    if args.save is not None and run.accelerator.is_main_process:
+    state = run.finish()
+    if args.save is not None and rank == 0:
         save(args.parts, state, args.save)
 
 
