@@ -11,7 +11,8 @@ from typing import Any
 import gradio as gr
 
 from app import controls, texts
-from app.handlers import Changes, Handlers, guarded, guarded_stream, without_folders
+from app.handlers import Changes, guarded, guarded_stream, without_folders
+from app.job import Job
 from app.visit import Visit
 from mmsr_core import batch
 
@@ -20,8 +21,10 @@ class Stopped(Exception):
     """The visitor pressed Stop in the middle of a photo."""
 
 
-class Batch(Handlers):
+class Batch(Job):
     """Handlers of the Batch tab."""
+
+    kind = "batch"
 
     @property
     def notice(self) -> gr.HTML:
@@ -31,21 +34,13 @@ class Batch(Handlers):
     def status(self) -> gr.HTML:
         return self.page.batch_status
 
-    @guarded
-    def press(self, visit: Visit) -> Changes:
-        visit.stop.clear()
-        return {**self.buttons(True), self.status: texts.progress(0, "Waiting for the device")}
+    @property
+    def starters(self) -> list[gr.Button]:
+        return [self.page.batch_start]
 
-    def buttons(self, busy: bool) -> Changes:
-        return {
-            self.page.batch_start: gr.Button(interactive=not busy),
-            self.page.batch_stop: gr.Button(interactive=busy),
-        }
-
-    @guarded
-    def stop(self, visit: Visit) -> Changes:
-        visit.stop.set()
-        return {self.status: texts.progress(1, "Stopping; what is done is kept")}
+    @property
+    def stopper(self) -> gr.Button:
+        return self.page.batch_stop
 
     @guarded
     def chosen(self, visit: Visit, paths: list[str] | None) -> Changes:
@@ -66,7 +61,7 @@ class Batch(Handlers):
         order = batch.Order(settings, given)
         lines: list[tuple[str, str]] = []
         for number, job in enumerate(jobs):
-            if visit.stop.is_set():
+            if self.asked_to_stop(visit).is_set():
                 break
             text = f"{number + 1} of {len(jobs)}: {job.source.name}"
             yield {self.status: texts.progress(number / len(jobs), text)}
@@ -96,11 +91,11 @@ class Batch(Handlers):
         """One photo: (state, line for the report)."""
 
         def progress(job: batch.Job, step: Any) -> None:
-            if visit.stop.is_set():
+            if self.asked_to_stop(visit).is_set():
                 raise Stopped("stopped by you")
 
         outcome = next(batch.run(self.engine.upscaler(), [job], order, progress))
-        state = "stopped" if outcome.state == "failed" and visit.stop.is_set() else outcome.state
+        state = "stopped" if outcome.state == "failed" and self.asked_to_stop(visit).is_set() else outcome.state
         return state, f"{job.source.name}: stopped" if state == "stopped" else without_folders(outcome.message)
 
     def pack(self, visit: Visit, jobs: list[batch.Job]) -> None:

@@ -10,7 +10,8 @@ import gradio as gr
 from PIL import Image
 
 from app import controls, examples, texts, views
-from app.handlers import Changes, Handlers, guarded, guarded_stream
+from app.handlers import Changes, guarded, guarded_stream
+from app.job import Job
 from app.maps import Maps
 from app.run import tabled
 from app.visit import Visit
@@ -39,8 +40,10 @@ class Plan:
     x_label: str = ""
 
 
-class Compare(Handlers):
+class Compare(Job):
     """Handlers of the Compare tab."""
+
+    kind = "compare"
 
     def __init__(self, maps: Maps) -> None:
         super().__init__(maps.engine, maps.page)
@@ -54,19 +57,13 @@ class Compare(Handlers):
     def status(self) -> gr.HTML:
         return self.page.compare_status
 
-    @guarded
-    def press(self, visit: Visit) -> Changes:
-        visit.stop.clear()
-        return {**self.buttons(True), self.status: texts.progress(0, "Waiting for the device")}
+    @property
+    def starters(self) -> list[gr.Button]:
+        return [self.page.compare_start, self.page.worked]
 
-    def buttons(self, busy: bool) -> Changes:
-        started = {button: gr.Button(interactive=not busy) for button in (self.page.compare_start, self.page.worked)}
-        return {**started, self.page.compare_stop: gr.Button(interactive=busy)}
-
-    @guarded
-    def stop(self, visit: Visit) -> Changes:
-        visit.stop.set()
-        return {self.status: texts.progress(1, "Stopping after this step")}
+    @property
+    def stopper(self) -> gr.Button:
+        return self.page.compare_stop
 
     def options(self, kind: str) -> Changes:
         """Only the fields that the kind needs."""
@@ -86,6 +83,9 @@ class Compare(Handlers):
             raise ValueError("Load a photo on the Studio tab first, or try the worked example.")
         for changes in self.maps.extract(visit, self.maps.missing(visit)):
             yield {self.status: changes.pop(self.page.status, ""), **changes}
+            if self.asked_to_stop(visit).is_set():
+                yield {self.status: texts.notice("Stopped while the photo was being read.")}
+                return
         modalities = visit.modalities()
         if kind == "edits":
             plan = _edits(visit, modalities, settings)
@@ -109,7 +109,7 @@ class Compare(Handlers):
         states = compare.run(self.engine.upscaler(), photo.rgb, plan.variants)
         try:
             for state in states:
-                if visit.stop.is_set():
+                if self.asked_to_stop(visit).is_set():
                     break
                 prefix = f"Picture {state.index + 1} of {state.count} ({state.variant.label}) · "
                 yield {self.status: texts.step(state.step, prefix), **self.live(state, photo)}
@@ -117,7 +117,7 @@ class Compare(Handlers):
                     done.append(state.step.result)
         finally:
             states.close()
-        stopped = "Stopped; what was done is kept." if visit.stop.is_set() else ""
+        stopped = "Stopped; what was done is kept." if self.asked_to_stop(visit).is_set() else ""
         yield {self.status: texts.notice(stopped), **(self.show(visit, photo, plan, done) if done else {})}
 
     def live(self, state: compare.State, photo: Photo) -> Changes:

@@ -13,7 +13,8 @@ import gradio as gr
 from PIL import Image
 
 from app import controls, texts, views
-from app.handlers import Changes, Handlers, guarded, guarded_stream
+from app.handlers import Changes, guarded, guarded_stream
+from app.job import Job
 from app.maps import Maps
 from app.visit import Finished, Visit
 from mmsr_core import compare
@@ -23,35 +24,22 @@ from mmsr_core.recipe import Recipe, record
 from mmsr_core.settings import Settings
 
 
-class Run(Handlers):
+class Run(Job):
     """Handlers of the result part. Missing maps are extracted with the handlers of the maps part."""
+
+    kind = "run"
 
     def __init__(self, maps: Maps) -> None:
         super().__init__(maps.engine, maps.page)
         self.maps = maps
 
-    @guarded
-    def press(self, visit: Visit) -> Changes:
-        """Run was pressed: before the queue, so that Stop works while waiting too."""
-        visit.stop.clear()
-        return {
-            **self.buttons(True),
-            self.page.status: texts.progress(0, "Waiting for the device"),
-        }
+    @property
+    def starters(self) -> list[gr.Button]:
+        return [self.page.run]
 
-    def buttons(self, busy: bool) -> Changes:
-        return {
-            self.page.run: gr.Button(interactive=not busy),
-            self.page.stop: gr.Button(interactive=busy),
-        }
-
-    @guarded
-    def stop(self, visit: Visit) -> Changes:
-        visit.stop.set()
-        return {
-            self.page.status: texts.progress(1, "Stopping after this step"),
-            self.page.stop: gr.Button(interactive=False),
-        }
+    @property
+    def stopper(self) -> gr.Button:
+        return self.page.stop
 
     @guarded_stream(after=lambda self: self.buttons(False), follows=True)
     def run(self, visit: Visit, *values: Any) -> Iterator[Changes]:
@@ -60,12 +48,16 @@ class Run(Handlers):
         settings = wanted.settings.with_(seed=None) if wanted.new_seed else wanted.settings
         if visit.photo is None:
             raise ValueError("Load a photo first, or pick one of the examples.")
-        yield from self.maps.extract(visit, self.maps.missing(visit))
+        for changes in self.maps.extract(visit, self.maps.missing(visit)):
+            yield changes
+            if self.asked_to_stop(visit).is_set():
+                yield {self.page.status: texts.notice("Stopped while the photo was being read.")}
+                return
         steps = self.engine.upscaler().stream(visit.photo.rgb, visit.modalities(), settings)
         run = self.snapshot(visit, settings)
         try:
             for step in steps:
-                if visit.stop.is_set():
+                if self.asked_to_stop(visit).is_set():
                     yield {self.page.status: texts.notice("Stopped. The last preview and everything you set are kept.")}
                     return
                 yield {self.page.status: texts.step(step), **self.shown(step, run)}

@@ -31,7 +31,7 @@ def compare_tab(page: Page) -> None:
                 page.add(
                     compare_stop=gr.Button("Stop", variant="stop", size="sm", interactive=False, elem_id="compare-stop")
                 )
-            page.add(compare_status=gr.HTML("", elem_id="compare-status"))
+            page.add(compare_status=gr.HTML("", elem_id="compare-status", elem_classes="status"))
             page.add(compare_notice=gr.HTML("", elem_id="compare-notice"))
             gr.HTML("<h2>Worked example</h2>")
             page.add(
@@ -86,7 +86,7 @@ def batch_tab(page: Page) -> None:
                 page.add(
                     batch_stop=gr.Button("Stop", variant="stop", size="sm", interactive=False, elem_id="batch-stop")
                 )
-            page.add(batch_status=gr.HTML("", elem_id="batch-status"))
+            page.add(batch_status=gr.HTML("", elem_id="batch-status", elem_classes="status"))
             page.add(batch_notice=gr.HTML("", elem_id="batch-notice"))
         with gr.Column(elem_classes="pane wide"):
             page.add(batch_report=gr.HTML(texts.report([]), elem_id="batch-report"))

@@ -156,7 +156,9 @@ def notice(text: str, kind: str = "info") -> str:
 def sentence(error: Exception) -> str:
     """A refusal of the core as a sentence: capital first, full stop last."""
     text = str(error).strip()
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
+    first = text.split(" ", 1)[0]
+    start = text[:1] if "." in first else text[:1].upper()  # the name of a file stays as it is
+    return f"{start}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
 
 
 def tokens(used: int, limit: int, cut: str) -> str:

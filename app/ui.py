@@ -190,7 +190,8 @@ def _right(page: Page) -> None:
             page.add(run=gr.Button("Run", variant="primary", elem_id="run"))
             page.add(stop=gr.Button("Stop", variant="stop", interactive=False, elem_id="stop"))
             with gr.Column(elem_id="run-info"):
-                page.add(plan=gr.HTML(texts.PLAN_EMPTY, elem_id="plan"), status=gr.HTML("", elem_id="status"))
+                page.add(plan=gr.HTML(texts.PLAN_EMPTY, elem_id="plan"))
+                page.add(status=gr.HTML("", elem_id="status", elem_classes="status"))
         page.add(notice=gr.HTML("", elem_id="notice"))
         page.add(viewer=widgets.viewer("viewer", "Result beside the plain upscale", texts.RESULT_EMPTY))
         with gr.Column(elem_id="below-viewer"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ class Visit:
     comparison: Any = None  # views.Comparison
     seed: int | None = None  # of the last run
     pending: Upload | None = None  # a dropped result picture that may be meant as a photo
-    stop: threading.Event = field(default_factory=threading.Event)
+    stops: dict[str, threading.Event] = field(default_factory=lambda: defaultdict(threading.Event))  # of each Job.kind
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="mmsr-")))
 
     def modalities(self) -> dict[str, Image.Image | str]:
@@ -93,7 +94,8 @@ class Visit:
 
     def close(self) -> None:
         """The tab is gone: stop what runs for it and delete its files."""
-        self.stop.set()
+        for stop in list(self.stops.values()):
+            stop.set()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

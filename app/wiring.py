@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from app.batch import Batch
 from app.compare import Compare
 from app.engine import Engine
 from app.handlers import DEVICE
+from app.job import Job
 from app.maps import NAMES, Maps
 from app.page import Page
 from app.restore import Restore
@@ -117,6 +119,13 @@ def download(
     )
 
 
+def stop(page: Page, job: Job) -> None:
+    """Stop is said by the browser, so that no late answer can overwrite what the job says when it has ended."""
+    said = json.dumps(texts.progress(1, "Stopping after this step"))
+    job.stopper.click(None, None, job.status, js=f"() => {said}", api_visibility="private")
+    job.stopper.click(job.stop, page.visit, [job.notice, job.stopper], **AT_ONCE)
+
+
 def _steer(page: Page, maps: Maps, restore: Restore) -> None:
     inputs = [page.visit, *page.values()]
     for key in ("scale", "steps", "guidance", "weight", "tile", "overlap"):
@@ -146,7 +155,7 @@ def _run(page: Page, run: Run) -> None:
         **{**ON_DEVICE, "show_progress": "minimal"},
         show_progress_on=page.status,
     )
-    page.stop.click(run.stop, page.visit, [page.notice, page.status, page.stop], **AT_ONCE)
+    stop(page, run)
 
 
 def _result(page: Page, run: Run, restore: Restore) -> None:
@@ -176,7 +185,7 @@ def _compare(page: Page, handlers: Compare) -> None:
     pressed.then(handlers.start, [page.visit, page.compare_kind, *options, *page.values()], outputs, **slow)
     pressed = page.worked.click(handlers.press, page.visit, at_once, **AT_ONCE)
     pressed.then(handlers.worked, page.visit, outputs, **slow)
-    page.compare_stop.click(handlers.stop, page.visit, [page.compare_notice, page.compare_status], **AT_ONCE)
+    stop(page, handlers)
     download(page.compare_save, page, handlers.save, [page.visit], handlers.notice)
 
 
@@ -190,5 +199,5 @@ def _batch(page: Page, handlers: Batch) -> None:
     )
     pressed = page.batch_start.click(handlers.press, page.visit, at_once, **AT_ONCE)
     pressed.then(handlers.start, [page.visit, page.batch_files, page.form, *page.values()], outputs, **slow)
-    page.batch_stop.click(handlers.stop, page.visit, [page.batch_notice, page.batch_status], **AT_ONCE)
+    stop(page, handlers)
     download(page.batch_save, page, handlers.save, [page.visit], handlers.notice)

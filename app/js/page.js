@@ -13,16 +13,19 @@
   });
   new MutationObserver(rename).observe(document.body, { childList: true, subtree: true });
   rename();
-  // A recipe or result dropped outside a drop zone restores the page, wherever it lands.
-  const outside = (event) => event.dataTransfer?.types?.includes("Files") && !event.target.closest?.("#photo, dialog, .upload-zone");
-  document.addEventListener("dragover", (event) => { if (outside(event)) event.preventDefault(); });
+  // A result picture or a recipe restores the page wherever it is dropped; photos belong into the drop zones.
+  const ZONES = "dialog, #photo, #batch-files, [aria-dropeffect]";
+  const forRestore = (event) => event.dataTransfer?.types?.includes("Files") && !event.target.closest?.(ZONES);
+  const isRecipe = (file) => file?.name.toLowerCase().endsWith(".json");
+  document.addEventListener("dragover", (event) => { if (forRestore(event)) event.preventDefault(); });
   document.addEventListener("drop", (event) => {
-    if (!outside(event) || !event.dataTransfer.files.length) return;
+    const files = event.dataTransfer?.files;
+    const input = document.querySelector("#restore")?.previousElementSibling;
+    if (!files?.length || !input || event.target.closest?.("dialog")) return;
+    if (!forRestore(event) && !isRecipe(files[0])) return;
     event.preventDefault();
-    const input = document.querySelector("#restore-file input[type=file], input#restore, #restore input[type=file]")
-      ?? document.querySelector("#restore")?.parentElement?.querySelector("input[type=file]");
-    if (!input) return;
-    input.files = event.dataTransfer.files;
+    event.stopPropagation();
+    input.files = files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
-  });
+  }, true);
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -84,9 +85,5 @@ def other_file(tmp_path_factory: pytest.TempPathFactory, photo: Image.Image) -> 
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    """Source of axe-core (npm); where it lies, says AXE or the default folder of `npm install --prefix build/axe`."""
-    default = Path(__file__).parents[2] / "build" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
-    path = Path(os.environ.get("AXE", default))
-    if not path.exists():
-        pytest.skip("axe-core is not installed: npm install --prefix build/axe axe-core@4")
-    return path.read_text("utf-8")
+    """Source of axe-core, as `axe-playwright-python` ships it."""
+    return (resources.files("axe_playwright_python") / "axe.min.js").read_text("utf-8")

@@ -67,3 +67,22 @@ def saved(download: Download, folder: Path) -> Path:
     path = folder / download.suggested_filename
     download.save_as(path)
     return path
+
+
+def paint(page: Page, name: str, tool: str, card: str | None = None, fill: bool = False) -> None:
+    """Draw a stroke on a map, or fill the region in its middle, and apply it."""
+    page.locator(f"#card-{name} .map-open" if card is None else f"{card} .map-open").click()
+    dialog = page.locator("dialog[open]")
+    dialog.locator(f"[data-name='{tool}']").click()
+    canvas = dialog.locator("canvas")
+    box = canvas.bounding_box()
+    if fill:
+        dialog.get_by_role("radio", name="Fill region").click()
+        canvas.click()
+    else:
+        page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.2)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.5, steps=4)
+        page.mouse.up()
+    dialog.locator(".paint-apply").click()
+    expect(dialog).to_have_count(0)
