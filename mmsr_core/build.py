@@ -24,7 +24,7 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizerFast
 
 from mmsr_core.codec import VaeCodec
-from mmsr_core.hub import fetch, revision_of
+from mmsr_core.hub import Source, fetch, revision_of
 from mmsr_core.keymaps import read_checkpoint, vq_from_taming
 from mmsr_core.modalities.palette import BUNDLED, FULL, named
 from mmsr_core.pipeline import MMSRPipeline
@@ -45,6 +45,13 @@ class Origin:
     source: str
     revision: str
     licence: str
+
+    @classmethod
+    def of(cls, what: str, source: str, found: Path, licence: str) -> Origin:
+        """Where `source` was found; of a path only the last part, as cards do not tell how folders are called here."""
+        place = Source.parse(source).place
+        name = Path(place).name if Path(place).exists() else place
+        return cls(what, name, revision_of(found), licence_of(found, licence))
 
 
 def main(argv: list[str]) -> None:
@@ -79,8 +86,8 @@ def assemble(args: Namespace) -> MMSRPipeline:
     pipeline = assembled(base, load_vq(vqgan), args.latents, args.depth, args.palette)
     pipeline.save_pretrained(args.out)
     origins = (
-        Origin("U-Net, VAE, text tower", args.base, revision_of(base), licence_of(base, args.base_licence)),
-        Origin("VQGAN", args.vqgan, revision_of(vqgan), licence_of(vqgan, args.vqgan_licence)),
+        Origin.of("U-Net, VAE, text tower", args.base, base, args.base_licence),
+        Origin.of("VQGAN", args.vqgan, vqgan, args.vqgan_licence),
     )
     (args.out / "README.md").write_text(card(pipeline, args.out, origins))
     return pipeline
@@ -99,7 +106,8 @@ def assembled(base: Path, vq: VQModel, latents: int = 128, depth: int = 2, palet
     if prediction != "epsilon":
         raise ValueError(f"base: got a model that predicts {prediction!r}, wanted 'epsilon' (SD 2.1-base, not 768-v)")
     tokenizer = CLIPTokenizerFast.from_pretrained(base / "tokenizer")
-    tokens = Tokenizers(vq, tokenizer, CLIPTextModel.from_pretrained(base / "text_encoder"))
+    text = CLIPTextModel.from_pretrained(base / "text_encoder", dtype=torch.float32)
+    tokens = Tokenizers(vq, tokenizer, text)
     unet = UNet2DConditionModel.from_pretrained(base / "unet")
     return joined(unet, AutoencoderKL.from_pretrained(base / "vae"), tokens, latents, depth, palette)
 
