@@ -13,8 +13,9 @@ from mmsr_core.evaluation.summary import DASH, Curve, Results, Table, charted, e
 from mmsr_core.settings import MODALITY_NAMES, declared
 
 FORMS = declared("temperature_form").metadata["choices"]
-# modality -> the measure that should rise when its temperature falls (paper, section 4.3)
-CLAIMS = {"depth": "depth_of_field", "segmentation": "object_contrast", "edge": "edge_energy"}
+# modality -> the measure that should rise when its temperature falls (paper, section 4.3). Of objects it is the
+# contrast of detail: their mean colour is the input's, which the colour match sees to.
+CLAIMS = {"depth": "depth_of_field", "segmentation": "object_detail", "edge": "edge_energy"}
 
 
 def tempered(name: str, form: str, value: float) -> str:

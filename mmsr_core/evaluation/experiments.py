@@ -163,7 +163,7 @@ def temperature(options: Options) -> Experiment:
             change_curve(results, data),
             *(dial_curve(results, data, name, measure) for name, measure in CLAIMS.items()),
         ],
-        measures=("change", "detail", *CLAIMS.values(), "far_detail", "object_detail"),
+        measures=("change", "detail", *CLAIMS.values(), "far_detail", "object_contrast"),
         baseline="neutral",
         grid=["neutral", *(tempered(name, FORMS[0], value) for name in map_names() for value in (0.4, 10.0))],
     )
