@@ -17,20 +17,20 @@ from torch import Tensor
 def branched(
     unet: UNet2DConditionModel, x: Tensor, time: Tensor, contexts: Tensor, attention: Mapping[str, Any]
 ) -> Tensor:
-    """Equal to `unet(x.expand(B, ...), time, contexts)` within rounding, for U-Nets conditioned by time and context.
+    """Equal to `unet(x.repeat(B / n, ...), time, contexts)` within rounding, for U-Nets of time and context only.
 
     Args:
-        x: (1, C, h, w), sides multiples of the U-Net's reduction.
-        contexts: (B, tokens, D).
+        x: (n, C, h, w), sides multiples of the U-Net's reduction.
+        contexts: (B, tokens, D), a multiple of n: the first branch of every input, then the second.
         attention: the attention processors' keyword arguments.
 
     Returns:
         (B, c, h, w)
     """
-    if len(contexts) == 1:
+    if len(contexts) == len(x):
         return unet(x, time, contexts, cross_attention_kwargs=dict(attention)).sample
     heard = {"encoder_hidden_states": contexts, "cross_attention_kwargs": dict(attention)}
-    emb = unet.time_embedding(unet.get_time_embed(x, time))  # (1, D), the same for all branches
+    emb = unet.time_embedding(unet.get_time_embed(x, time))[:1]  # (1, D), the same for all
     x = unet.conv_in(x)
     skips = [x]
     for block in unet.down_blocks:
@@ -54,4 +54,4 @@ def _call(block: torch.nn.Module, heard: Mapping[str, Any], x: Tensor, emb: Tens
 
 def _each(x: Tensor, contexts: Tensor) -> Tensor:
     """One row a context."""
-    return x.expand(len(contexts), -1, -1, -1)
+    return x if len(x) == len(contexts) else x.repeat(len(contexts) // len(x), 1, 1, 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -61,12 +62,22 @@ class Event:
         return None if self._picture is None else self._picture()
 
 
+TILES_AT_ONCE = {"cuda": 4}  # in one U-Net call, by device; a CPU gains nothing by more than one
+CACHED = 64  # tiles whose keys and values are kept: at sd2's size 21 MB each, whatever the tile's side
+
+
 @dataclass
 class Branches:
-    """Both contexts of one tile and the keys and values made from them."""
+    """Both contexts of some tiles and the keys and values made from them."""
 
-    context: Tensor  # (1 or 2, 128, D): positive, then negative where it counts
-    cache: dict
+    context: Tensor  # (tiles or twice as many, 128, D): the positive ones, then the negative ones where they count
+    cache: dict | None  # None makes keys and values anew in each call
+
+    @classmethod
+    def joined(cls, parts: list[Branches], cached: bool) -> Branches:
+        """Several tiles' as one."""
+        pairs = zip(*(part.context.split(1) for part in parts))
+        return cls(torch.cat([context for branch in pairs for context in branch]), {} if cached else None)
 
 
 class MMSRPipeline(DiffusionPipeline):
@@ -159,12 +170,12 @@ class MMSRPipeline(DiffusionPipeline):
 
     @torch.no_grad()
     def predict(self, z: Tensor, time: Tensor, condition: Tensor, branches: Branches, weight: float) -> Tensor:
-        """One guided U-Net call: z (1, c, h, w), condition (1, C, h, w) -> prediction (1, c, h, w)."""
-        count = len(branches.context)
+        """One guided U-Net call for n tiles: z (n, c, h, w), condition (n, C, h, w) -> prediction (n, c, h, w)."""
+        given, context = (t.to(self.unet.dtype) for t in (torch.cat([z, condition], 1), branches.context))
         attention = {"cache": branches.cache, **self.hearing(z.shape[-2:])}
         with self.precision():
-            out = branched(self.unet, torch.cat([z, condition], 1), time, branches.context, attention).float()
-        return out if count == 1 else guidance.combine(out[:1], out[1:], weight)
+            out = branched(self.unet, given, time, context, attention).float()
+        return out if len(out) == len(z) else guidance.combine(*out.chunk(2), weight)
 
     def hearing(self, grid: tuple[int, int]) -> dict[str, object]:
         """What the U-Net's attention needs besides the context, on a latent grid of (height, width)."""
@@ -205,16 +216,19 @@ class MMSRPipeline(DiffusionPipeline):
         z = torch.randn(1, self.codec.latent_channels, *condition.shape[-2:], generator=noise).to(self.device)
         scheduler = self.solver(settings)
         z = z * scheduler.init_noise_sigma
-        branches: dict[Tile, Branches] = {}
+        groups = tiling.groups(tiles, TILES_AT_ONCE.get(self.device.type, 1))
+        branches: dict[tuple[Tile, ...], Branches] = {}
         for index, time in enumerate(scheduler.timesteps):
             fusion = tiling.Fusion(z, settings.overlap)
-            for number, tile in enumerate(tiles):
-                if tile not in branches:
-                    branches[tile] = self.contexts(modalities, tile, size, settings)
-                scaled = scheduler.scale_model_input(tile.of(z), time)
-                fusion.add(tile, self.predict(scaled, time, tile.of(condition), branches[tile], settings.weight))
-                if number + 1 < len(tiles):
-                    yield Event(index, len(scheduler.timesteps), number + 1, len(tiles))
+            for number, group in enumerate(groups, 1):
+                if group not in branches:
+                    parts = [self.contexts(modalities, tile, size, settings) for tile in group]
+                    branches[group] = Branches.joined(parts, len(tiles) <= CACHED)
+                noisy = scheduler.scale_model_input(tiling.cut(z, group), time)  # (n, c, tile, tile)
+                seen = tiling.cut(condition, group)  # (n, C, tile, tile)
+                fusion.add_all(group, self.predict(noisy, time, seen, branches[group], settings.weight))
+                if number < len(groups):
+                    yield Event(index, len(scheduler.timesteps), number * len(groups[0]), len(tiles))
             prediction = fusion.result()  # (1, c, h', w')
             expected = self._expected(scheduler, prediction, z, time)
             z = scheduler.step(prediction, time, z, return_dict=False)[0]
@@ -223,11 +237,9 @@ class MMSRPipeline(DiffusionPipeline):
                     f"sampling: got values that are not finite at step {index + 1} of {settings.steps}; "
                     "try a lower guidance weight, another sampler or more steps"
                 )
-            last = index + 1 == len(scheduler.timesteps)
-            shown = z if last else expected
-            yield Event(
-                index + 1, len(scheduler.timesteps), len(tiles), len(tiles), lambda shown=shown: canvas.decode(shown)
-            )
+            shown = z if index + 1 == len(scheduler.timesteps) else expected
+            decoded = partial(canvas.decode, shown)
+            yield Event(index + 1, len(scheduler.timesteps), len(tiles), len(tiles), decoded)
 
     @staticmethod
     def _expected(scheduler: SchedulerMixin, prediction: Tensor, z: Tensor, time: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ After MultiDiffusion (Bar-Tal et al. 2023, https://arxiv.org/abs/2302.08113).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -46,6 +47,16 @@ def plan(width: int, height: int, tile: int, overlap: float) -> list[Tile]:
     return [Tile(x, y, tile_width, tile_height) for y in rows for x in columns]
 
 
+def groups(tiles: list[Tile], count: int) -> list[tuple[Tile, ...]]:
+    """The tiles, so many at once."""
+    return [tuple(tiles[start : start + count]) for start in range(0, len(tiles), count)]
+
+
+def cut(grid: Tensor, tiles: tuple[Tile, ...]) -> Tensor:
+    """(1, C, H, W) -> (n, C, height, width), one row a tile."""
+    return torch.cat([tile.of(grid) for tile in tiles])
+
+
 def window(tile: Tile, overlap: float, like: Tensor) -> Tensor:
     """(height, width) weights: one inside, falling as a cosine over the overlap, never zero."""
 
@@ -70,6 +81,11 @@ class Fusion:
         weights = window(tile, self.overlap, prediction)
         tile.of(self.total).add_(prediction.float() * weights)
         tile.of(self.weight[None, None]).add_(weights)
+
+    def add_all(self, tiles: Iterable[Tile], predictions: Tensor) -> None:
+        """predictions (n, C, height, width) of n tiles of a grid (1, C, H, W)."""
+        for tile, prediction in zip(tiles, predictions.split(1), strict=True):
+            self.add(tile, prediction)
 
     def result(self) -> Tensor:
         return self.total / self.weight

@@ -173,3 +173,26 @@ def test_attention_shares(pipeline, maps):
 )
 def test_prompt(caption, words, wanted):
     assert prompt(caption, words) == wanted
+
+
+@pytest.mark.parametrize("weight", [0.0, 2.0])
+def test_tiles_together_give_what_they_give_one_by_one(pipeline, photo, maps, monkeypatch, weight):
+    settings = QUICK.with_(tile=128, weight=weight, steps=2)
+    count, steps = len(pipeline.tiles(photo.size, settings)), []
+    alone = run(pipeline, photo, maps, settings)
+    monkeypatch.setattr("mmsr_core.pipeline.TILES_AT_ONCE", {"cpu": 3})
+    monkeypatch.setattr("mmsr_core.pipeline.CACHED", 0)  # keys and values made anew: many tiles
+    for step in pipeline.stream(to_tensor(photo), maps, settings):
+        steps.append((step.step, step.tile))
+    assert np.abs(np.asarray(step.picture).astype(int) - alone).max() <= 1
+    assert count == 4 and steps == [(0, 3), (1, 4), (1, 3), (2, 4)]
+
+
+def test_a_network_in_half_precision_gives_nearly_the_same_picture(tiny_folder, photo, maps):
+    settings = QUICK.with_(weight=0.0)
+    whole, half = (MMSRPipeline.from_pretrained(tiny_folder) for _ in range(2))
+    for one in (whole, half):
+        torch.manual_seed(1)
+        torch.nn.init.normal_(one.unet.conv_out.weight, std=0.01)
+    half.unet.bfloat16()
+    assert np.abs(run(whole, photo, maps, settings) - run(half, photo, maps, settings)).mean() < 1
