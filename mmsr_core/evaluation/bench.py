@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import statistics
 import sys
+import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -15,7 +18,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mmsr_core.connector import Block, LatentConnector
+from mmsr_core.evaluation.bench_context import cache, connector
+from mmsr_core.evaluation.bench_page import page
 from mmsr_core.evaluation.markup import markdown
 from mmsr_core.evaluation.rrdbnet import RRDBNet
 from mmsr_core.evaluation.summary import Table
@@ -28,14 +32,14 @@ if TYPE_CHECKING:
 
 INPUT = 128  # side of the photo in px, x4 -> 512
 MEGAPIXELS = (0.25, 1, 4, 16)  # of the result
-TOKENS = 256  # of one map
+DRAFT = {"steps": 1, "weight": 0.0}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--preset", default="mini")
     add("--weights", help="folder or hub id of weights instead of the preset's own")
-    add("--quick", action="store_true", help="about 2 minutes instead of 10: fewer rounds, smaller pictures")
+    add("--quick", action="store_true", help="about 2 minutes instead of 8: fewer rounds, smaller pictures")
     add("--only", metavar="PART", choices=tuple(PARTS), help=f"one of {', '.join(PARTS)}")
     add("--out", type=Path, default=Path("runs/evaluation/bench"), help="folder of bench.md and bench.json")
 
@@ -69,9 +73,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def photo(side: int) -> Image.Image:
+def photo(side: int, seed: int = 0) -> Image.Image:
     """A made-up photo: smooth light, a few shapes, texture. Time does not depend on what is shown."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     y, x = np.mgrid[:side, :side] / side
     light = np.stack([x, y, 1 - x], -1) * 200 + 20
     light[side // 4 : side // 2, side // 3 : side // 2] = (200, 60, 40)
@@ -85,10 +89,9 @@ def thread_counts() -> list[int]:
 def whole(upscaler: Upscaler, args: Namespace) -> list[Table]:
     """A whole restoration, maps read from the photo included, against the yardstick."""
     side = INPUT // 2 if args.quick else INPUT
-    image, lr = photo(side), torch.rand(1, 3, side, side)
-    network = RRDBNet().eval()
+    lr = torch.rand(1, 3, side, side)
+    network = RRDBNet().eval().to(memory_format=torch.channels_last)  # its fastest form
     settings = Settings(seed=0)
-    draft = settings.with_(steps=4, weight=0.0)
 
     def yardstick(dtype: torch.dtype) -> Callable[[], object]:
         @torch.inference_mode()
@@ -101,8 +104,8 @@ def whole(upscaler: Upscaler, args: Namespace) -> list[Table]:
     runners = {
         "RRDBNet, float32": yardstick(torch.float32),
         "RRDBNet, bf16": yardstick(torch.bfloat16),
-        f"restore, default ({settings.steps} steps, w = {settings.weight:g})": _restore(upscaler, image, settings),
-        "restore, draft (4 steps, w = 0)": _restore(upscaler, image, draft),
+        f"restore, default ({settings.steps} steps, w = {settings.weight:g})": _restores(upscaler, side, settings),
+        "restore, draft (1 step, w = 0)": _restores(upscaler, side, settings.with_(**DRAFT)),
     }
     header, rows = (
         ["", *_heads("{} s"), *_heads("x RRDBNet {}"), *_heads("x RRDBNet bf16 {}")],
@@ -129,91 +132,41 @@ def _heads(form: str) -> list[str]:
     return [form.format(f"{count} thread{'s' if count > 1 else ''}") for count in thread_counts()]
 
 
-def _restore(upscaler: Upscaler, image: Image.Image, settings: Settings) -> Callable[[], object]:
-    return lambda: upscaler.restore(image, upscaler.extract(image), settings).finish()
+def _restores(upscaler: Upscaler, side: int, settings: Settings) -> Callable[[], object]:
+    """Every call restores a photo that was not there before: nothing of it is known yet."""
+    fresh = (photo(side, seed) for seed in itertools.count())
 
+    def run() -> object:
+        image = next(fresh)
+        return upscaler.restore(image, upscaler.extract(image), settings).finish()
 
-@torch.no_grad()
-def connector(upscaler: Upscaler, args: Namespace) -> list[Table]:
-    """The cost of context over the number of maps: through the connector, not, and full attention among all tokens."""
-    unet, width = upscaler.pipeline.unet, upscaler.pipeline.unet.config.cross_attention_dim
-    side = 64
-    x, block = torch.randn(1, unet.config.in_channels, side, side), Block(width).eval()
-    rows, connecting = [], []
-    for maps in (1, 4, 8) if args.quick else (1, 2, 3, 4, 6, 8):
-        specs = [[f"map {i}", TOKENS, width, True] for i in range(maps)]
-        model = LatentConnector(specs, width).eval()
-        tokens = model.tokens({f"map {i}": torch.randn(1, TOKENS, width) for i in range(maps)})
-        context = model(tokens)
-        times = race(
-            {
-                "connector": lambda model=model, tokens=tokens: model(tokens),
-                "self": lambda tokens=tokens: block(tokens),
-                "on": lambda context=context: unet(x, 500, context),
-                "off": lambda tokens=tokens: unet(x, 500, tokens),
-            },
-            2 if args.quick else 5,
-        )
-        connecting.append((maps, times["connector"]))
-        stored = [_cache_bytes(upscaler, len_) / 2**20 for len_ in (context.shape[1], tokens.shape[1])]
-        cells = [f"{1000 * times[name]:.0f}" for name in ("connector", "self", "on", "off")]
-        rows.append([f"{maps} ({maps * TOKENS})", *cells, *(f"{value:.1f}" for value in stored)])
-    header = ["maps (tokens)", "connector, ms", "self-attention of all, ms", "U-Net with, ms", "U-Net without, ms"]
-    header += ["K/V with, MB", "K/V without, MB"]
-    fit = np.polyfit(*zip(*connecting), 1)
-    worst = max(abs(np.polyval(fit, maps) / seconds - 1) for maps, seconds in connecting)
-    note = (
-        f"Latent grid {side} x {side}, one branch, {torch.get_num_threads()} threads. “With” has 128 context tokens "
-        f"whatever comes in. A straight line fits the connector's time within {worst:.0%}."
-    )
-    return [Table("Connector on and off", header, rows, note)]
-
-
-def _cache_bytes(upscaler: Upscaler, tokens: int) -> int:
-    """Keys and values of all cross-attention layers for a context of so many tokens, float32, one branch."""
-    unet = upscaler.pipeline.unet
-    layers = [module for name, module in unet.named_modules() if name.endswith("attn2")]
-    return sum(tokens * (layer.to_k.out_features + layer.to_v.out_features) * 4 for layer in layers)
-
-
-@torch.no_grad()
-def cache(upscaler: Upscaler, args: Namespace) -> list[Table]:
-    """Keys and values of the constant context: once a run against once a step."""
-    unet, width = upscaler.pipeline.unet, upscaler.pipeline.unet.config.cross_attention_dim
-    steps = Settings().steps
-    rows = []
-    for side in (32, 128):
-        x = torch.randn(2, unet.config.in_channels, side, side)
-        for label, tokens in (("128 tokens", 128), ("845 tokens (no connector)", 845)):
-            context = torch.randn(2, tokens, width)
-
-            def run(kept: dict | None, x: torch.Tensor = x, context: torch.Tensor = context) -> None:
-                with upscaler.pipeline.precision():
-                    for _ in range(steps):
-                        unet(x, 500, context, cross_attention_kwargs={"cache": kept})
-
-            times = race({"on": lambda run=run: run({}), "off": lambda run=run: run(None)}, 1 if args.quick else 3)
-            cells = [f"{times['on']:.2f}", f"{times['off']:.2f}", f"{times['on'] / times['off']:.2f}"]
-            rows.append([f"{4 * side} px, {label}", *cells])
-    return [Table(f"K/V cache, {steps} U-Net calls of two branches", ["", "with, s", "without, s", "ratio"], rows)]
+    return run
 
 
 def slider(upscaler: Upscaler, args: Namespace) -> list[Table]:
-    """The first run reads the maps; after a slider moved they are there."""
-    image, settings = photo(INPUT), Settings(seed=0)
-    moved, given = settings.with_(temperature={"depth": 0.5}), upscaler.extract(image)
-    color = upscaler.restore(image, given, settings)
-    times = race(
-        {
-            "first run (maps and picture)": _restore(upscaler, image, settings),
-            "a temperature moved": lambda: upscaler.restore(image, given, moved).finish(),
-            "the colour match changed": lambda: color.finish("adain"),
-        },
-        2 if args.quick else 5,
-    )
-    first = times["first run (maps and picture)"]
+    """What a visitor waits for: the first run reads the maps and the photo, the next ones only what changed."""
+    rounds = [_visit(upscaler, photo(INPUT, seed)) for seed in range(3 if args.quick else 6)][1:]  # the first warms up
+    times = {name: statistics.median(found[name] for found in rounds) for name in rounds[0]}
+    first = next(iter(times.values()))
     rows = [[name, f"{seconds:.2f}", f"{seconds / first:.2f}"] for name, seconds in times.items()]
     return [Table(f"Second run after a change, {INPUT} -> {4 * INPUT} px", ["", "s", "x first run"], rows)]
+
+
+def _visit(upscaler: Upscaler, image: Image.Image) -> dict[str, float]:
+    """Seconds of each thing that a visitor does, one after the other."""
+    settings, marks = Settings(seed=0), [time.perf_counter()]
+    given = upscaler.extract(image)
+    result = upscaler.restore(image, given, settings)
+    result.finish()
+    marks.append(time.perf_counter())
+    upscaler.restore(image, given, settings.with_(temperature={"depth": 0.5})).finish()
+    marks.append(time.perf_counter())
+    upscaler.restore(image, {**given, "edge": given["edge"].rotate(180)}, settings).finish()
+    marks.append(time.perf_counter())
+    result.finish("adain")
+    marks.append(time.perf_counter())
+    names = ("first run (maps and picture)", "a temperature moved", "a map edited", "the colour match changed")
+    return {name: after - before for name, before, after in zip(names, marks, marks[1:])}
 
 
 def tiles(upscaler: Upscaler, args: Namespace) -> list[Table]:
@@ -258,4 +211,5 @@ PARTS: dict[str, Callable[[object, Namespace], list[Table]]] = {
     "connector": connector,
     "cache": cache,
     "tiles": tiles,
+    "page": page,
 }
