@@ -40,8 +40,11 @@ def release() -> None:
         torch.mps.empty_cache()
 
 
-def with_smaller_tiles(run: Run, settings: Settings) -> Iterator[Step]:
+def with_smaller_tiles(run: Run, settings: Settings, let_go: Callable[[], None] = release) -> Iterator[Step]:
     """Yields from `run(settings, notices)`, from its start with half the tile each time that memory runs out.
+
+    Args:
+        let_go: called before the next start, to free what can be spared.
 
     Raises:
         MemoryError: not even the smallest tile fits.
@@ -54,7 +57,7 @@ def with_smaller_tiles(run: Run, settings: Settings) -> Iterator[Step]:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-        release()  # outside `except`: the exception no longer keeps the tensors of the failed run alive
+        let_go()  # outside `except`: the exception no longer keeps the tensors of the failed run alive
         settings, said = smaller(settings)
         notices = (*notices, said)
 

@@ -19,6 +19,7 @@ from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.palette import BUNDLED, Palette, named
 from mmsr_core.modalities.readers import Access, Readers
 from mmsr_core.outcome import Info, Plan, Result, Step
+from mmsr_core.placement import place
 from mmsr_core.presets import Preset, preset
 from mmsr_core.settings import Settings
 
@@ -45,7 +46,8 @@ class Upscaler:
     ) -> None:
         from mmsr_core.weights import weights_hash
 
-        self.pipeline, self.folder, self.device = pipeline.to(device), folder, device
+        streamed = place(pipeline, device)
+        self.pipeline, self.folder, self.device = pipeline, folder, device
         self.palette = named(pipeline.config.get("palette", BUNDLED.name))
         self.readers = Readers(folder, device, models, self.palette, row.extractors)
         self._seconds_per_cell: float | None = None
@@ -54,7 +56,7 @@ class Upscaler:
             preset=row.name,
             title=row.title,
             description=row.description,
-            device=device,
+            device=f"{device}, weights streamed from the main memory" if streamed else device,
             dtype=str(pipeline.compute_dtype).removeprefix("torch."),
             hash=weights_hash(folder),
             parameters={
@@ -204,7 +206,7 @@ class Upscaler:
 
     def to(self, device: str) -> None:
         """Moves the model, not the extractors."""
-        self.pipeline.to(device)
+        place(self.pipeline, device)
         self.device = device
 
     def sample(self, image: Image.Image, modalities: Mapping, wanted: Settings, settings: Settings) -> Iterator[Step]:
@@ -218,7 +220,7 @@ class Upscaler:
             self.readers.make_room(memory.estimate(image.width * image.height * BASE_SIDE**2, settings))
             return self._run(image, modalities, wanted.with_(tile=settings.tile), settings, notices)
 
-        return memory.with_smaller_tiles(run, settings)
+        return memory.with_smaller_tiles(run, settings, self.readers.release)
 
     def _run(
         self, image: Image.Image, modalities: Mapping, wanted: Settings, settings: Settings, notices: tuple[str, ...]

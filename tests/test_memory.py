@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from mmsr_core import memory
+from mmsr_core import memory, placement
+from mmsr_core.images import to_tensor
+from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.settings import Settings
 
 QUICK = Settings(seed=1, steps=1, weight=0.0, tile=512)
@@ -71,3 +73,24 @@ def test_settings_and_results_can_leave_the_process(upscaler, photo, maps):
     result = upscaler.restore(photo, maps, settings)
     again = pickle.loads(pickle.dumps(result))
     assert again.settings == settings and again.sampled.size == result.sampled.size
+
+
+def test_networks_that_do_not_fit_are_streamed_and_give_the_same_picture(tiny_folder, photo, maps, monkeypatch):
+    whole, streamed = (MMSRPipeline.from_pretrained(tiny_folder) for _ in range(2))
+    for one in (whole, streamed):
+        torch.manual_seed(1)
+        torch.nn.init.normal_(one.unet.conv_out.weight, std=0.05)
+    assert not placement.place(whole, "cpu")
+    placement.stream(streamed, torch.device("cpu"))
+    pictures = [list(one.stream(to_tensor(photo), maps, QUICK))[-1].picture for one in (whole, streamed)]
+    assert np.array_equal(*map(np.asarray, pictures))
+    assert placement.weight_bytes(whole) == placement.weight_bytes(streamed) > 1e5
+
+
+def test_what_fits_decides_where_the_networks_are(pipeline, monkeypatch):
+    called = []
+    monkeypatch.setattr(placement, "stream", lambda _, device: called.append(device.type))
+    monkeypatch.setattr(pipeline, "to", called.append)
+    room = placement.weight_bytes(pipeline) + placement.WORK
+    assert placement.place(pipeline, "mps", room - 1) and not placement.place(pipeline, "mps", room)
+    assert called == ["mps", "mps"] and not placement.place(pipeline, "cpu", 0)
