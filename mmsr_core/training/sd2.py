@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmsr_core.base import enlarged
+from mmsr_core.build import licence_of
+from mmsr_core.card import CARD, model_card
 from mmsr_core.evaluation.metrics import psnr
 from mmsr_core.images import to_pil, to_tensor
 from mmsr_core.modalities import MODALITIES
@@ -208,8 +210,9 @@ def main(args: Namespace) -> None:
 
 
 def save(parts: Path, state: Mapping[str, Tensor], out: Path) -> None:
-    """The pipeline of `parts` with trained weights, marked as trained."""
+    """The pipeline of `parts` with trained weights, marked as trained; its card carries the licence of `parts`."""
     pipeline = MMSRPipeline.from_pretrained(parts, dtype=torch.float32)
     Denoiser(pipeline).load_state_dict(state)
     pipeline.connector.register_to_config(trained=True)
     pipeline.save_pretrained(out)
+    model_card(pipeline, out.name, licence_of(parts, "other")).save(out / CARD)

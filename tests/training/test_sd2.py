@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from huggingface_hub import ModelCard
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -214,6 +215,7 @@ def test_two_processes_learn_and_a_kill_changes_nothing(parts: Path, data: Path,
     assert validated[1]["val_loss"] < validated[0]["val_loss"] and validated[0]["val_psnr"] > 0
     assert (tmp_path / "whole" / "sheet-0000006.png").exists()
     assert [path.name for path in scale.checkpoints(broken)] == ["step-0000004", "step-0000006"]
+    assert ModelCard.load(tmp_path / "whole" / "final" / "README.md").data.license == "openrail++"
     upscaler = Upscaler.load("sd2", weights=tmp_path / "whole" / "final", device="cpu")  # no longer refused
     assert upscaler.restore(photo, {}, sd2.Settings(steps=1, seed=0)).sampled.size == (53 * 4, 37 * 4)
 
