@@ -62,7 +62,7 @@ class Run(Job):
                     return
                 yield {self.page.status: texts.step(step), **self.shown(step, run)}
                 if step.result is not None:
-                    visit.remember(replace(run, result=step.result))
+                    visit.remember(replace(run, result=step.result, settings=step.result.settings))
         finally:
             steps.close()
         yield {**self.finished(visit), self.page.status: "", self.page.history: self.shelf(visit)}

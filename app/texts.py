@@ -144,7 +144,8 @@ def step(step: Any, prefix: str = "") -> str:
     """Progress of a sampling."""
     tiles = f" · tile {step.tile} of {step.tiles}" if step.tiles > 1 else ""
     left = f" · {seconds(step.seconds_left)} left" if step.seconds_left and step.seconds_left > 0.5 else ""
-    return progress(step.step / max(1, step.steps), f"{prefix}Step {step.step} of {step.steps}{tiles}{left}")
+    bar = progress(step.step / max(1, step.steps), f"{prefix}Step {step.step} of {step.steps}{tiles}{left}")
+    return bar + notice(step.notice, "warn")
 
 
 def notice(text: str, kind: str = "info") -> str:
@@ -182,7 +183,8 @@ def readout(run: Any, numbers: Mapping[str, float]) -> str:
     facts |= {name: f"{value:.3g}" for name, value in numbers.items()}
     rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
     why = "Fidelity error: the result shrunk back to the input's size, mean absolute difference; 0 is identical"
-    return f'<dl class="readout" title="{escape(why)}">{rows}</dl>'
+    said = "".join(notice(text, "warn") for text in run.notices)
+    return f'{said}<dl class="readout" title="{escape(why)}">{rows}</dl>'
 
 
 def run_title(run: Any) -> str:
