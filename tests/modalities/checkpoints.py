@@ -74,20 +74,25 @@ def mask2former(folder: Path, labels: list[str], side: int = 64) -> Path:
     return folder
 
 
-def florence(folder: Path) -> Path:
-    torch.manual_seed(0)
+def spelling() -> PreTrainedTokenizerFast:
+    """BART's marks and bytes, no words: `<image>` is the last of 262 tokens."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     words = ["<s>", "<pad>", "</s>", "<unk>", *letters, "<mask>", "<image>"]
-    ids = {word: i for i, word in enumerate(words)}
-    bpe = Tokenizer(models.BPE(ids, [], unk_token="<unk>"))
+    bpe = Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, [], unk_token="<unk>"))
     bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     bpe.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
-    tokenizer = PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=bpe, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>",
         mask_token="<mask>", extra_special_tokens={"image_token": "<image>"},
     )  # fmt: skip
+
+
+def florence(folder: Path) -> Path:
+    torch.manual_seed(0)
+    tokenizer = spelling()
+    words = len(tokenizer)
     text = BartConfig(
-        vocab_size=len(words), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        vocab_size=words, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
         decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=256,
         bos_token_id=0, pad_token_id=1, eos_token_id=2, decoder_start_token_id=2, forced_eos_token_id=2,
     )  # fmt: skip
@@ -96,14 +101,14 @@ def florence(folder: Path) -> Path:
         "num_groups": (1, 1, 1, 2), "window_size": 4, "projection_dim": 16, "drop_path_rate": 0.0,
     }  # fmt: skip
     config = Florence2Config(
-        text_config=text.to_dict(), vision_config=vision, image_token_id=ids["<image>"], bos_token_id=0,
+        text_config=text.to_dict(), vision_config=vision, image_token_id=words - 1, bos_token_id=0,
         pad_token_id=1, eos_token_id=2,
     )  # fmt: skip
     model = Florence2ForConditionalGeneration(config)
-    words_seen = model.get_input_embeddings().weight  # tied to the output: marks at zero are not said first
-    torch.nn.init.normal_(words_seen, std=1.0)
+    seen = model.get_input_embeddings().weight  # tied to the output: marks at zero are not said first
+    torch.nn.init.normal_(seen, std=1.0)
     with torch.no_grad():
-        words_seen[[*range(4), *range(len(words) - 2, len(words))]] = 0
+        seen[[*range(4), words - 2, words - 1]] = 0
     model.save_pretrained(folder)
     images = CLIPImageProcessorPil(size={"height": 64, "width": 64}, do_center_crop=False)
     images.image_seq_length = 5  # 2 x 2 cells and their mean
