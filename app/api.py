@@ -55,12 +55,12 @@ class Api:
     def restore(
         self,
         photo: Upload,
-        settings: str,
-        caption: str | None,
-        depth: Upload,
-        segmentation: Upload,
-        edge: Upload,
-        off: str,
+        settings: str = "{}",
+        caption: str | None = None,
+        depth: Upload | None = None,
+        segmentation: Upload | None = None,
+        edge: Upload | None = None,
+        off: str = "",
     ) -> list[Any]:
         """Enlarge a photo.
 
@@ -87,7 +87,9 @@ class Api:
         except (ValueError, FloatingPointError) as error:
             raise refused(error) from None
 
-    def compare(self, photo: Upload, settings: str, kind: str, values: str, name: str) -> list[Any]:
+    def compare(
+        self, photo: Upload, settings: str = "{}", kind: str = "guidance", values: str = "", name: str = "depth"
+    ) -> list[Any]:
         """Compare variants of one enlargement with the same seed and noise.
 
         Args:

@@ -69,11 +69,14 @@ class Maps(Handlers):
 
     @guarded_stream()
     def extract_again(self, visit: Visit, names: Sequence[str]) -> Iterator[Changes]:
-        """The visitor asks for it: extract, whatever was there."""
+        """The visitor asks for it: one whatever was there; all at once leave alone what was made by hand."""
         if visit.photo is None:
             raise ValueError("Load a photo first, then its maps can be extracted.")
-        yield from self.extract(visit, names)
-        yield {self.page.status: ""}
+        kept = [name for name in names if visit.slots[name].made_by_hand and len(names) > 1]
+        yield from self.extract(visit, [name for name in names if name not in kept])
+        mine = " and ".join(ROWS[name].label.lower() for name in kept)
+        note = f"Your own {mine} stayed; Re-extract on its card replaces it." if kept else ""
+        yield {self.page.status: "", self.page.notice: texts.notice(note)}
 
     def extract(self, visit: Visit, names: Sequence[str]) -> Iterator[Changes]:
         """One modality after the other, each shown as soon as it is there."""

@@ -19,6 +19,8 @@ from mmsr_core.modalities import MODALITIES
 PNG_PIXELS = 1_500_000  # larger pictures travel to the page as WebP; downloads are always exact
 EDITOR_SIDE = 768  # px, longest side of a map on the page
 THUMB_SIDE = 160  # px
+VIEW_SIDE = 4096  # px, longest side of a result on the page; downloads keep every pixel
+HEAT_SIDE = 1024  # px, of a heat map over it
 HEAT_LEVELS = 32.0  # grey levels that count as fully hot
 _INK = "#123456"  # stands for the page's text colour in an SVG
 _ACCENT = "#3b82c4"
@@ -108,11 +110,13 @@ class Comparison:
         for one in range(len(self.images)):
             for other in range(one + 1, len(self.images)):
                 gap = compare.difference(self.images[one], self.images[other])
-                overlays.append({"label": "Difference", "src": data_url(heat(gap), False), "pair": [one, other]})
+                src = data_url(fitted(heat(gap), HEAT_SIDE), lossless=False)
+                overlays.append({"label": "Difference", "src": src, "pair": [one, other]})
                 notes[f"{one}-{other}"] = f"mean difference {gap.mean():.2f} of 255"
         return {
             "pictures": [
-                {"label": label, "src": data_url(image)} for label, image in zip(self.labels, self.images, strict=True)
+                {"label": label, "src": data_url(fitted(image, VIEW_SIDE))}
+                for label, image in zip(self.labels, self.images, strict=True)
             ],
             "left": left,
             "right": right,

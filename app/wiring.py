@@ -156,6 +156,7 @@ def _run(page: Page, run: Run) -> None:
         show_progress_on=page.status,
     )
     stop(page, run)
+    page.run.click(None, js="() => window.choosePane('result')", api_visibility="private")
 
 
 def _result(page: Page, run: Run, restore: Restore) -> None:

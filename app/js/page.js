@@ -28,4 +28,14 @@
     input.files = files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
   }, true);
+  // A pasted picture is the photo, unless something is being written.
+  document.addEventListener("paste", (event) => {
+    const file = [...(event.clipboardData?.files ?? [])].find((one) => one.type.startsWith("image/"));
+    const input = document.querySelector("#photo input[type=file]");
+    if (!file || !input || event.target.closest?.("textarea, input, dialog, #photo")) return;
+    const data = new DataTransfer();
+    data.items.add(file);
+    input.files = data.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  });
 }

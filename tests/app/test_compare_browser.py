@@ -109,3 +109,16 @@ def test_batch_reports_each_file_and_packs_one_zip(page: Page, photo_file: Path,
     bundle = zipfile.ZipFile(download(page, "#batch-save", tmp_path))
     assert sorted(bundle.namelist()) == ["harbour.png", "valley.png"]
     assert Image.open(io.BytesIO(bundle.read("harbour.png"))).size == (148, 108)
+
+
+def test_a_stopped_batch_keeps_what_is_done(page: Page, photo_file: Path, other_file: Path):
+    set_number(page, "steps", 60)
+    page.get_by_role("tab", name="Batch").click()
+    page.locator("#batch-files input[type=file]").set_input_files([photo_file, other_file])
+    expect(page.locator("#batch-files")).to_contain_text("valley")
+    page.locator("#batch-start").click()
+    expect(page.locator("#batch-status")).to_contain_text("2 of 2")
+    page.locator("#batch-stop").click()
+    expect(page.locator("#batch-status")).to_contain_text("1 of 2 done")
+    expect(page.locator("#batch-report .done")).to_contain_text("harbour.png")
+    expect(page.locator("#batch-save")).to_be_enabled()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import zipfile
 from pathlib import Path
 
@@ -208,3 +209,37 @@ def test_two_visitors_do_not_see_each_other(browser: Browser, address: str, phot
     assert sources[0] != sources[1]
     for context in contexts:
         context.close()
+
+
+def test_a_pasted_picture_is_the_photo(page: Page, photo_file: Path):
+    paste = """async (base64) => {
+      const blob = await (await fetch(`data:image/png;base64,${base64}`)).blob();
+      const data = new DataTransfer();
+      data.items.add(new File([blob], "pasted.png", { type: "image/png" }));
+      document.body.dispatchEvent(new ClipboardEvent("paste", { bubbles: true, clipboardData: data }));
+    }"""
+    page.evaluate(paste, base64.b64encode(photo_file.read_bytes()).decode())
+    expect(page.locator("#photo-line")).to_contain_text("pasted.png")
+    page.locator("#card-edge .badge-auto").wait_for()
+
+
+@pytest.mark.parametrize("form", ["jpg", "webp", "tiff"])
+def test_other_formats_carry_the_recipe_too(page: Page, photo_file: Path, tmp_path: Path, form: str):
+    give_photo(page, photo_file)
+    run(page)
+    page.locator("#form input").click()
+    page.get_by_role("option", name=form, exact=True).click()
+    path = download(page, "#save", tmp_path)
+    assert path.suffix == f".{form}" and Image.open(path).size == (148, 108)
+    assert recipe_of(path).settings.steps == 1
+
+
+def test_all_again_leaves_alone_what_was_made_by_hand(page: Page, photo_file: Path):
+    give_photo(page, photo_file)
+    paint(page, "segmentation", "sky")
+    expect(page.locator("#card-segmentation .badge")).to_have_text("edited")
+    page.locator("#extract-all").click()
+    expect(page.locator("#notice")).to_contain_text("Your own segmentation stayed")
+    expect(page.locator("#card-segmentation .badge")).to_have_text("edited")
+    page.locator("#reextract-segmentation").click()
+    expect(page.locator("#card-segmentation .badge")).to_have_text("auto")

@@ -1,0 +1,100 @@
+"""Starting the page: flags, what an import loads, what a session leaves behind."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app import controls, examples, texts, ui, visit
+from app.engine import Engine, Options
+from mmsr_core.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def start():
+    """`app.py` as a module; the name `app` belongs to the package."""
+    spec = importlib.util.spec_from_file_location("start_page", ROOT / "app.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_building_the_page_loads_no_torch():
+    code = (
+        "import sys; from app import ui; from app.engine import Engine; ui.build(Engine());"
+        "print({'torch', 'diffusers', 'transformers'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip().endswith("set()"), done.stderr
+
+
+def test_flags_have_defaults_that_keep_the_page_private(start, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("MMSR_AUTH", raising=False)
+    args = start.arguments([])
+    assert (args.preset, args.host, args.share, args.auth, args.mcp) == ("mini", "127.0.0.1", False, None, False)
+
+
+def test_every_flag_has_help(start, capsys: pytest.CaptureFixture):
+    with pytest.raises(SystemExit):
+        start.arguments(["--help"])
+    said = capsys.readouterr().out
+    for flag in ["preset", "weights", "device", "host", "port", "share", "auth", "max-megapixels", "queue-size", "mcp"]:
+        assert f"--{flag}" in said
+
+
+def test_auth_comes_from_the_flag_or_the_environment(start, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MMSR_AUTH", "ann:secret")
+    assert start.arguments([]).auth == "ann:secret"
+    assert start.arguments(["--auth", "bob:pass:word"]).auth == "bob:pass:word"
+
+
+@pytest.mark.parametrize("wrong", [["--auth", "nobody"], ["--max-megapixels", "0"], ["--queue-size", "0"]])
+def test_wrong_flags_are_refused(start, wrong: list[str], capsys: pytest.CaptureFixture):
+    with pytest.raises(SystemExit):
+        start.arguments(wrong)
+    assert "wanted" in capsys.readouterr().err
+
+
+def test_a_model_that_cannot_be_loaded_is_said_in_a_sentence():
+    engine = Engine(Options(preset="sd2", device="cpu"))
+    stages = list(engine.stages(every=0.01))
+    assert engine.failed and not engine.ready
+    assert "wanted a folder" in stages[-1]
+    assert "bad" in texts.engine_line(stages[-1], engine.failed)
+    with pytest.raises(ValueError, match="wanted a folder"):
+        engine.upscaler()
+
+
+def test_a_session_that_ends_deletes_its_files_and_stops_its_runs():
+    one, other = visit.Visit(), visit.Visit()
+    (one.folder / "result.png").write_bytes(b"x")
+    assert one.folder != other.folder
+    running = one.stops["run"]
+    visit.close(one)
+    assert not one.folder.exists() and running.is_set()
+    assert other.folder.exists() and not other.stops["run"].is_set()
+    visit.close(other)
+
+
+def test_settings_survive_the_controls():
+    settings = Settings(weight=3.5, seed=7, temperature={"depth": 0.5}, positive="crisp")
+    assert controls.read([*controls.write(settings), False]).settings == settings
+
+
+def test_examples_are_bundled_with_source_and_licence():
+    assert len(examples.rows()) >= 6
+    readme = (examples.FOLDER / "README.md").read_text("utf-8")
+    for index, row in enumerate(examples.rows()):
+        assert examples.path(index).exists() and row["source"] and row["licence"] and row["file"] in readme
+
+
+def test_the_look_asks_for_no_outside_font():
+    look = ui.look()
+    assert all(path.exists() for path in look["css_paths"])
+    assert "http" not in "".join(path.read_text("utf-8") for path in look["css_paths"]).replace("http://www.w3.org", "")
