@@ -7,8 +7,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from PIL import Image
 
@@ -44,13 +44,14 @@ def report(args: Namespace) -> None:
     photo = photo.resize(tuple(round(side * args.side / max(photo.size)) for side in photo.size))
     place = torch.cuda.get_device_name() if device.startswith("cuda") else f"{torch.get_num_threads()} threads"
     print(f"{device}, {place}, photo of {photo.width} x {photo.height} px, fastest of {args.rounds}\n")
-    print(f"| | s a photo | photos/s | photos/s, {args.batch} at once |\n|---|---|---|---|")
+    print(f"| | s a photo | CPU s | photos/s | photos/s, {args.batch} at once |\n|---|---|---|---|---|")
     for row in MODALITIES:
         for name, way in row.extractors.items():
             there = way.model is None or way.model.name in models or args.download
             if way.consent is None and there:
                 print(f"| {row.label}: {way.label} | {_row(readers, row.name, name, photo, args)} |", flush=True)
-                readers.release()
+                if way.model is not None:
+                    readers.release()
     _together(readers, photo, [model for model in models if model in MODELS], args.rounds)
 
 
@@ -58,9 +59,9 @@ def _row(readers: Readers, name: str, way: str, photo: Image.Image, args: Namesp
     extractor = readers.extractor(name, way)
     alone = fastest(lambda: extractor(photo), args.rounds)
     if not hasattr(extractor, "many"):
-        return f"{alone:.3f} | {1 / alone:.2f} | -"
+        return f"{alone} | -"
     together = fastest(lambda: extractor.many([photo] * args.batch), 1)
-    return f"{alone:.3f} | {1 / alone:.2f} | {args.batch / together:.2f}"
+    return f"{alone} | {args.batch / together.wall:.2f}"
 
 
 def _together(readers: Readers, photo: Image.Image, models: list[str], rounds: int) -> None:
@@ -75,8 +76,8 @@ def _together(readers: Readers, photo: Image.Image, models: list[str], rounds: i
         if title == "bundled" or ways:
             apart = fastest(partial(_one_by_one, readers, photo, ways), rounds)
             at_once = fastest(partial(_side_by_side, readers, photo, ways), rounds)
-            print(f"| all four, {title}: one after the other | {apart:.3f} | {1 / apart:.2f} | - |")
-            print(f"| all four, {title}: {readers.workers()} at work at once | {at_once:.3f} | {1 / at_once:.2f} | - |")
+            print(f"| all four, {title}: one after the other | {apart} | - |")
+            print(f"| all four, {title}: {readers.workers()} at work at once | {at_once} | - |")
 
 
 def _one_by_one(readers: Readers, photo: Image.Image, ways: dict[str, str]) -> None:
@@ -88,15 +89,25 @@ def _side_by_side(readers: Readers, photo: Image.Image, ways: dict[str, str]) ->
     dict(readers.read(photo, extractors=ways))
 
 
-def fastest(run: Callable[[], object], rounds: int) -> float:
-    """Seconds of the fastest of some runs, after one that does not count."""
+class Cost(NamedTuple):
+    """Seconds by the clock, and of all the cores' work: on one thread, what an idle core would take."""
+
+    wall: float
+    cpu: float
+
+    def __str__(self) -> str:
+        return f"{self.wall:.3f} | {self.cpu:.3f} | {1 / self.wall:.2f}"
+
+
+def fastest(run: Callable[[], object], rounds: int) -> Cost:
+    """The least of some runs, after one that does not count."""
     run()
-    seconds = []
+    seen = []
     for _ in range(rounds):
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.process_time()
         run()
-        seconds.append(time.perf_counter() - start)
-    return float(np.min(seconds))
+        seen.append((time.perf_counter() - start, time.process_time() - worked))
+    return Cost(*(min(column) for column in zip(*seen, strict=True)))
 
 
 if __name__ == "__main__":
