@@ -32,9 +32,9 @@ from torch import Generator
 
 from mmsr_core.images import to_pil, to_tensor
 from mmsr_core.memory import pick_device
-from mmsr_core.modalities import MODALITIES
+from mmsr_core.modalities import MODALITIES, Unavailable
 from mmsr_core.modalities.palette import named
-from mmsr_core.modalities.readers import Readers, chosen
+from mmsr_core.modalities.readers import Access, Readers, chosen
 from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.presets import PRESETS
 from mmsr_core.team import Team
@@ -54,6 +54,7 @@ class Windows:
         ways: modality -> extractor.
         side: of a window, in pixels.
         most: windows a photo, fewer of smaller ones.
+        access: which extractors may send photos away.
     """
 
     readers: Readers
@@ -63,6 +64,7 @@ class Windows:
     most: int
     seed: int
     degradation: Degradation
+    access: Access = Access()
 
     def add(self, writer: ShardWriter, key: str, name: str, content: bytes) -> None:
         """Reads a photo and adds its windows to a shard, or lists why not."""
@@ -95,7 +97,17 @@ class Windows:
 
     def read(self, name: str, pictures: Sequence[Image.Image]) -> list:
         """One modality of several pictures, at once where its extractor can."""
-        extractor = self.readers.extractor(name, self.ways[name])
+        way = self.ways[name]
+        try:
+            return self._read(name, way, pictures)
+        except Unavailable:  # a service that does not answer must not end a run of days
+            instead = next(row for row in MODALITIES if row.name == name).extractors[way].instead
+            if instead is None:
+                raise
+            return self._read(name, instead, pictures)
+
+    def _read(self, name: str, way: str, pictures: Sequence[Image.Image]) -> list:
+        extractor = self.readers.extractor(name, way, self.access)
         return extractor.many(pictures) if hasattr(extractor, "many") else [extractor(one) for one in pictures]
 
     def ids(self, *sources: Sequence[Image.Image]) -> np.ndarray:
@@ -159,6 +171,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, required=True, help="the first checkpoint, made by weights build")
     parser.add_argument("--out", type=Path, required=True, help="folder of the shards, shared by all processes")
     parser.add_argument("--extractor", action="append", default=[], metavar="MODALITY=NAME", help="may be repeated")
+    text = "this extractor may send the photos to its service; may be repeated"
+    parser.add_argument("--consent", action="append", default=[], metavar="NAME", help=text)
     parser.add_argument("--side", type=int, default=512, help="of a window, in pixels (ours: SD 2.1-base's own)")
     parser.add_argument("--most", type=int, default=4, help="windows a photo (ours)")
     parser.add_argument("--unit", type=int, default=256, help="photos a shard, of folders")
@@ -176,5 +190,6 @@ def main(args: Namespace) -> None:
     vq = VQModel.from_pretrained(args.weights / "vq", torch_dtype=torch.float32).to(device).eval()
     args.out.mkdir(parents=True, exist_ok=True)
     sources = {text: source(text, args.unit) for text in args.data}
-    make = Windows(readers, ways, vq, args.side, args.most, args.seed, Degradation(args.strength))
+    access = Access(dict.fromkeys(args.consent))
+    make = Windows(readers, ways, vq, args.side, args.most, args.seed, Degradation(args.strength), access)
     fill(make, sources, args.out, team)

@@ -23,7 +23,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from mmsr_core import build
-from mmsr_core.modalities import MODALITIES
+from mmsr_core.modalities import MODALITIES, Unavailable
+from mmsr_core.modalities.readers import Access
 from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.team import Team
 from mmsr_core.training import prepare_sd2, scale, sd2
@@ -166,6 +167,20 @@ def test_tar_files_give_the_photos_of_a_folder(photos: Path, tmp_path: Path):
     assert list(tars.photos(tars.units()[1]))[-1][0] == "1.tar"  # listed, not fatal
     with pytest.raises(ValueError, match="wanted a folder, a tar file or hf:owner/name"):
         source(str(tmp_path / "nothing"))
+
+
+def test_a_service_that_does_not_answer_is_replaced_and_not_asked_without_consent(photo):
+    class Services:
+        def extractor(self, name, way, access):
+            def gone(image):
+                raise Unavailable("no answer")
+
+            assert way != "gemini" or way in access.allowed
+            return gone if way == "gemini" else lambda image: way
+
+    access = Access({"gemini": None})
+    make = prepare_sd2.Windows(Services(), {"text": "gemini", "depth": "student"}, None, SIDE, 1, 0, None, access)
+    assert make.read("text", [photo, photo]) == ["composed"] * 2 and make.read("depth", [photo]) == ["student"]
 
 
 def test_other_sources_cannot_join_a_begun_folder(data: Path, parts: Path, photos: Path):
