@@ -31,7 +31,7 @@ screenshots: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.app.screenshots
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/python -m mmsr_core.evaluation bench
+	$(BIN)/python -m mmsr_core.evaluation bench $(BENCH)  # make bench BENCH="--quick --only slider"
 
 space: $(VENV)/.installed
 	$(BIN)/python -m app.space build/space

@@ -7,7 +7,6 @@ import json
 import os
 import statistics
 import sys
-import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -23,7 +22,7 @@ from mmsr_core.evaluation.bench_page import page
 from mmsr_core.evaluation.markup import markdown
 from mmsr_core.evaluation.rrdbnet import RRDBNet
 from mmsr_core.evaluation.summary import Table
-from mmsr_core.evaluation.timing import alone, race, threads
+from mmsr_core.evaluation.timing import alone, clock, race, threads
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.settings import Settings
 
@@ -40,6 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--preset", default="mini")
     add("--weights", help="folder or hub id of weights instead of the preset's own")
     add("--quick", action="store_true", help="about 2 minutes instead of 8: fewer rounds, smaller pictures")
+    add("--threads", type=int, help="CPU threads (default: one and all); one on a machine that does other work beside")
     add("--only", metavar="PART", choices=tuple(PARTS), help=f"one of {', '.join(PARTS)}")
     add("--out", type=Path, default=Path("runs/evaluation/bench"), help="folder of bench.md and bench.json")
 
@@ -47,6 +47,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(args: Namespace) -> None:
     from mmsr_core.upscaler import Upscaler
 
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
     upscaler = Upscaler.load(args.preset, args.weights, "cpu")
     tables = []
     for name, part in PARTS.items():
@@ -55,7 +57,13 @@ def main(args: Namespace) -> None:
             sys.stdout.write(markdown(tables[-1:]) + "\n")
             sys.stdout.flush()
     args.out.mkdir(parents=True, exist_ok=True)
-    about = {"machine": machine(), "preset": upscaler.info.preset, "weights": upscaler.info.hash, "quick": args.quick}
+    about = {
+        "machine": machine(),
+        "threads": torch.get_num_threads(),
+        "preset": upscaler.info.preset,
+        "weights": upscaler.info.hash,
+        "quick": args.quick,
+    }
     (args.out / "bench.md").write_text(f"{machine()}\n\n{markdown(tables)}")
     (args.out / "bench.json").write_text(json.dumps({**about, "tables": [asdict(table) for table in tables]}, indent=1))
     sys.stdout.write(f"{machine()}\n")
@@ -82,8 +90,8 @@ def photo(side: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(np.clip(light + rng.normal(0, 8, light.shape), 0, 255).astype(np.uint8))
 
 
-def thread_counts() -> list[int]:
-    return sorted({1, cores()})
+def thread_counts(args: Namespace) -> list[int]:
+    return sorted({1, cores()}) if args.threads is None else [args.threads]
 
 
 def whole(upscaler: Upscaler, args: Namespace) -> list[Table]:
@@ -108,11 +116,11 @@ def whole(upscaler: Upscaler, args: Namespace) -> list[Table]:
         "restore, draft (1 step, w = 0)": _restores(upscaler, side, settings.with_(**DRAFT)),
     }
     header, rows = (
-        ["", *_heads("{} s"), *_heads("x RRDBNet {}"), *_heads("x RRDBNet bf16 {}")],
+        ["", *_heads(args, "{} s"), *_heads(args, "x RRDBNet {}"), *_heads(args, "x RRDBNet bf16 {}")],
         {name: [] for name in runners},
     )
     measured = []
-    for count in thread_counts():
+    for count in thread_counts(args):
         with threads(count):
             measured.append(race(runners, 1 if args.quick else 3))
     base, bf16 = list(runners)[:2]
@@ -128,8 +136,8 @@ def whole(upscaler: Upscaler, args: Namespace) -> list[Table]:
     return [Table(f"{side} -> {4 * side} px", header, [[name, *cells] for name, cells in rows.items()], note)]
 
 
-def _heads(form: str) -> list[str]:
-    return [form.format(f"{count} thread{'s' if count > 1 else ''}") for count in thread_counts()]
+def _heads(args: Namespace, form: str) -> list[str]:
+    return [form.format(f"{count} thread{'s' if count > 1 else ''}") for count in thread_counts(args)]
 
 
 def _restores(upscaler: Upscaler, side: int, settings: Settings) -> Callable[[], object]:
@@ -154,17 +162,17 @@ def slider(upscaler: Upscaler, args: Namespace) -> list[Table]:
 
 def _visit(upscaler: Upscaler, image: Image.Image) -> dict[str, float]:
     """Seconds of each thing that a visitor does, one after the other."""
-    settings, marks = Settings(seed=0), [time.perf_counter()]
+    settings, marks = Settings(seed=0), [clock()]
     given = upscaler.extract(image)
     result = upscaler.restore(image, given, settings)
     result.finish()
-    marks.append(time.perf_counter())
+    marks.append(clock())
     upscaler.restore(image, given, settings.with_(temperature={"depth": 0.5})).finish()
-    marks.append(time.perf_counter())
+    marks.append(clock())
     upscaler.restore(image, {**given, "edge": given["edge"].rotate(180)}, settings).finish()
-    marks.append(time.perf_counter())
+    marks.append(clock())
     result.finish("adain")
-    marks.append(time.perf_counter())
+    marks.append(clock())
     names = ("first run (maps and picture)", "a temperature moved", "a map edited", "the colour match changed")
     return {name: after - before for name, before, after in zip(names, marks, marks[1:])}
 

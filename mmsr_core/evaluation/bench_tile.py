@@ -7,7 +7,7 @@ import sys
 from argparse import ArgumentParser
 
 from mmsr_core.evaluation.bench import photo
-from mmsr_core.evaluation.timing import peak_bytes
+from mmsr_core.evaluation.timing import clock, peak_bytes
 from mmsr_core.settings import Settings
 from mmsr_core.upscaler import Upscaler
 
@@ -23,10 +23,10 @@ def main(argv: list[str]) -> None:
     settings = Settings(seed=0, steps=2)
     upscaler.restore(small, upscaler.extract(small), settings).finish()
     loaded = peak_bytes()
-    image = photo(args.side)
+    image, start = photo(args.side), clock()
     result = upscaler.restore(image, upscaler.extract(image), settings)
     result.finish()
-    found = {"seconds": result.seconds, "tiles": len(result.tiles), "loaded": loaded, "peak": peak_bytes()}
+    found = {"seconds": clock() - start, "tiles": len(result.tiles), "loaded": loaded, "peak": peak_bytes()}
     sys.stdout.write(json.dumps(found) + "\n")
 
 

@@ -35,9 +35,9 @@ class Job:
 
 
 QUICK, FULL = ("psnr", "perceptual"), ("psnr", "ssim", "perceptual", "niqe")
-SUITE = (  # the longest first
-    Job("temperature", QUICK),
+SUITE = (
     Job("main", FULL, examples=6, whole=True),
+    Job("temperature", QUICK),
     Job("guidance", FULL),
     Job("modalities", FULL),
     Job("steps", FULL, examples=1),

@@ -15,6 +15,13 @@ from contextlib import contextmanager
 ALLOCATOR = "MALLOC_"  # environment variables that tune the allocator, which would hide what is given back
 
 
+def clock() -> float:
+    """Seconds: this process's own where torch has one thread, as other programs disturb those least; else the wall's."""
+    import torch
+
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
 def race(runners: Mapping[str, Callable[[], object]], rounds: int, warm: bool = True) -> dict[str, float]:
     """Median seconds of each runner. They take turns, so that a busy moment of the machine hits all of them."""
     times: dict[str, list[float]] = {name: [] for name in runners}
@@ -23,9 +30,9 @@ def race(runners: Mapping[str, Callable[[], object]], rounds: int, warm: bool = 
             runner()
     for _ in range(rounds):
         for name, runner in runners.items():
-            start = time.perf_counter()
+            start = clock()
             runner()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(clock() - start)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -54,7 +61,10 @@ def alone(arguments: Sequence[str]) -> dict[str, float]:
     Raises:
         ValueError: it failed.
     """
+    import torch
+
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ALLOCATOR)}
+    environment["OMP_NUM_THREADS"] = str(torch.get_num_threads())
     done = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, env=environment)
     if done.returncode != 0:
         raise ValueError(

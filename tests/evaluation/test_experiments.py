@@ -68,10 +68,10 @@ def test_unknown_commands_list_the_known_ones() -> None:
 
 @pytest.mark.parametrize("name", ["edits", "modalities"])
 def test_an_experiment_runs_to_its_report(name: str, pairs: Path, tmp_path: Path) -> None:
-    rows = run(name, pairs, tmp_path, "--limit", "2", "--pictures", "1")
+    rows = run(name, pairs, tmp_path, "--limit", "1", "--pictures", "1", "--set", "steps=1")
     experiment = EXPERIMENTS[name][0](Options(Settings(seed=0)))
     assert {(row["arm"], row["picture"]) for row in rows} == {
-        (arm.label, picture) for arm in experiment.arms for picture in ("p_0", "p_1")
+        (arm.label, picture) for arm in experiment.arms for picture in ("p_0",)
     }
     base = next(row for row in rows if row["arm"] == experiment.baseline)
     assert base["values"]["change"] == 0
