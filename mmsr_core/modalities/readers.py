@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,7 +53,7 @@ class Access:
     Attributes:
         allowed: names of the extractors that may send the photo away -> the key that was typed for them, or None for
             the one in the environment. An extractor that is not in here stays off, whoever asks for it.
-        cancel: stops a download once it is set.
+        cancel: ends the reading once it is set, a download or a wait for a service too.
         say: told, in a sentence, what people should know: a download, another extractor that was taken instead.
     """
 
@@ -107,21 +108,29 @@ class Readers:
             extractors: modality -> extractor, where it is not the default.
 
         Raises:
-            ValueError: an unknown modality or extractor, or one that cannot be had.
+            ValueError: an unknown modality or extractor, one that cannot be had, or the reading was stopped.
         """
         access = Access() if access is None else access
         wanted = chosen(names, extractors, self.defaults)
         away = [name for name, way in wanted.items() if ROWS[name].extractors[way].consent is not None]
         here = [name for name in wanted if name not in away]
-        with ThreadPoolExecutor(self.workers() + len(away)) as pool:
-            order = [*away, *here]  # who waits for a service waits from the start
-            running = {pool.submit(self._value, ROWS[name], wanted[name], image, access): name for name in order}
-            try:
-                for done in as_completed(running):
-                    yield running[done], done.result()
-            finally:
-                for one in running:
-                    one.cancel()
+        done, stop, turns = queue.SimpleQueue(), threading.Event(), threading.Semaphore(self.workers())
+
+        def work(name: str) -> None:
+            with nullcontext() if name in away else turns:
+                try:
+                    value = None if stop.is_set() else self._value(ROWS[name], wanted[name], image, access)
+                except Exception as error:
+                    value = error
+            done.put((name, value))
+
+        try:
+            for name in (*away, *here):  # who waits for a service waits from the start
+                threading.Thread(target=work, args=(name,), name=f"read {name}", daemon=True).start()
+            for _ in wanted:
+                yield _next(done, access.cancel)
+        finally:
+            stop.set()
 
     def workers(self) -> int:
         """How many extractors of this machine work at once: as many as leave every thread of torch a core."""
@@ -189,3 +198,17 @@ class Readers:
             if attempt == 1 and access.say is not None:
                 access.say(f"{row.label}: not enough memory on {self.device}, read on the CPU instead.")
         raise AssertionError("the last attempt returns or raises")
+
+
+def _next(done: queue.SimpleQueue, cancel: threading.Event | None) -> tuple[str, Image.Image | str]:
+    """The next (modality, value); an error that was put instead of a value is raised."""
+    while True:
+        if cancel is not None and cancel.is_set():
+            raise ValueError("reading: stopped; what was read before is kept")
+        try:
+            name, value = done.get(timeout=0.1)
+        except queue.Empty:
+            continue
+        if isinstance(value, Exception):
+            raise value
+        return name, value

@@ -45,8 +45,9 @@ class Shelf:
     def release(self) -> None:
         """Lets go of everything."""
         with self._lock:
-            self._kept.clear()
-        memory.release()
+            if self._kept:
+                self._kept.clear()
+                memory.release()
 
     @property
     def names(self) -> tuple[str, ...]:

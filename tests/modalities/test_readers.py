@@ -169,6 +169,34 @@ def test_local_ones_run_side_by_side_where_there_are_cores(read, table, monkeypa
     assert len(list(read.read(PHOTO, ["depth", "edge"], {"depth": "met", "edge": "met"}))) == 2
 
 
+def test_a_reading_can_be_stopped_while_a_service_is_waited_for(read, table):
+    table("text", gemini=replace(ROWS["text"].extractors["gemini"], make=lambda site: lambda image: time.sleep(20)))
+    cancel = threading.Event()
+    threading.Timer(0.3, cancel.set).start()
+    start = time.monotonic()
+    with pytest.raises(ValueError, match="reading: stopped"):
+        dict(read.read(PHOTO, ["text"], {"text": "gemini"}, Access({"gemini": None}, cancel=cancel)))
+    assert time.monotonic() - start < 2
+
+
+def test_who_has_not_begun_when_another_failed_never_begins(read, table, monkeypatch):
+    begun = []
+
+    def broken(site):
+        raise ValueError("depth: got nothing, wanted something")
+
+    table("depth", broken=way("depth", broken))
+    both = dict(readers.ROWS)
+    both["edge"] = replace(ROWS["edge"], extractors={"slow": way("edge", lambda site: lambda image: begun.append(1))})
+    monkeypatch.setattr(readers, "ROWS", both)
+    monkeypatch.setattr(readers, "MODALITIES", tuple(both.values()))
+    monkeypatch.setattr(Readers, "workers", lambda self: 1)
+    with pytest.raises(ValueError, match="depth: got nothing"):
+        for _ in read.read(PHOTO, ["depth", "edge"], {"depth": "broken", "edge": "slow"}):
+            pass
+    assert len(begun) <= 1
+
+
 def test_an_error_of_one_is_the_error_of_all(read, table):
     def broken(site):
         raise ValueError("depth: got nothing, wanted something")
