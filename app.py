@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 
 import gradio as gr
@@ -64,6 +65,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     args.auth = os.environ.get("MMSR_AUTH") if args.auth is None else args.auth
     if args.auth is not None and not all(args.auth.partition(":")[::2]):
         parser.error("--auth: got no USER:PASS, wanted a name and a password with a colon between them")
+    if args.mcp and importlib.util.find_spec("mcp") is None:
+        parser.error("--mcp: got no package mcp, wanted it installed: pip install 'gradio[mcp]'")
     if args.max_megapixels <= 0 or args.queue_size < 1:
         parser.error("--max-megapixels and --queue-size: wanted numbers above 0")
     return args

@@ -61,6 +61,13 @@ def test_wrong_flags_are_refused(start, wrong: list[str], capsys: pytest.Capture
     assert "wanted" in capsys.readouterr().err
 
 
+def test_mcp_says_what_it_needs(start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        start.arguments(["--mcp"])
+    assert "gradio[mcp]" in capsys.readouterr().err
+
+
 def test_a_model_that_cannot_be_loaded_is_said_in_a_sentence():
     engine = Engine(Options(preset="sd2", device="cpu"))
     stages = list(engine.stages(every=0.01))
