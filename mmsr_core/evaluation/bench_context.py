@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from mmsr_core.upscaler import Upscaler
 
 TOKENS = 256  # of one map
+GRID, GRIDS = 64, (32, 128)  # sides of the latent grid
 
 
 @torch.no_grad()
 def connector(upscaler: Upscaler, args: Namespace) -> list[Table]:
     """The cost of context over the number of maps: through the connector, not, and full attention among all tokens."""
     unet, width = upscaler.pipeline.unet, upscaler.pipeline.unet.config.cross_attention_dim
-    side = 64
-    x, block = torch.randn(1, unet.config.in_channels, side, side), Block(width).eval()
+    x, block = torch.randn(1, unet.config.in_channels, GRID, GRID), Block(width).eval()
     rows, connecting = [], []
     for maps in (1, 4, 8) if args.quick else (1, 2, 3, 4, 6, 8):
         specs = [[f"map {i}", TOKENS, width, True] for i in range(maps)]
@@ -49,7 +49,7 @@ def connector(upscaler: Upscaler, args: Namespace) -> list[Table]:
     fit = np.polyfit(*zip(*connecting), 1)
     worst = max(abs(np.polyval(fit, maps) / seconds - 1) for maps, seconds in connecting)
     note = (
-        f"Latent grid {side} x {side}, one branch, {torch.get_num_threads()} threads. “With” has 128 context tokens "
+        f"Latent grid {GRID} x {GRID}, one branch, {torch.get_num_threads()} threads. “With” has 128 context tokens "
         f"whatever comes in. A straight line fits the connector's time within {worst:.0%}."
     )
     return [Table("Connector on and off", header, rows, note)]
@@ -74,7 +74,7 @@ def cache(upscaler: Upscaler, args: Namespace) -> list[Table]:
     unet, width = upscaler.pipeline.unet, upscaler.pipeline.unet.config.cross_attention_dim
     steps = Settings().steps
     rows = []
-    for side in (32, 128):
+    for side in GRIDS:
         x = torch.randn(2, unet.config.in_channels, side, side)
         for label, tokens in (("128 tokens", 128), ("845 tokens (no connector)", 845)):
             context = torch.randn(2, tokens, width)

@@ -16,7 +16,7 @@ ALLOCATOR = "MALLOC_"  # environment variables that tune the allocator, which wo
 
 
 def clock() -> float:
-    """Seconds: this process's own where torch has one thread, as other programs disturb those least; else the wall's."""
+    """Seconds: this process's own where torch has one thread, which other programs disturb least; else the wall's."""
     import torch
 
     return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
