@@ -57,6 +57,17 @@ def test_same_photo_same_map(folder):
     assert segment(photo((64, 48))).tobytes() == segment(photo((64, 48))).tobytes()
 
 
+def test_the_map_of_the_last_photo_is_made_once_and_is_the_callers_own(folder, monkeypatch):
+    segment, calls = StudentSegmentation(folder / "segmentation"), []
+    monkeypatch.setattr(segment, "_segment", lambda image, make=segment._segment: calls.append(image) or make(image))
+    one, other = photo((64, 48)), photo((48, 64))
+    first = segment(one)
+    kept = first.tobytes()
+    first.paste(0, (0, 0, 64, 48))
+    assert segment(one).tobytes() == kept and len(calls) == 1
+    assert segment(other).size == (48, 64) and segment(one).tobytes() == kept and len(calls) == 3
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_the_network_looks_at_multiples_of_its_stride(size):
     seen = Student(1, widths=(8, 8, 8, 8, 8), blocks=(0,) * 5, thin=8, long_side=96).prepare(photo(size))
