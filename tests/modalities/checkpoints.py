@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
@@ -132,4 +133,23 @@ def blip(folder: Path) -> Path:
     )  # fmt: skip
     BlipForConditionalGeneration(config).save_pretrained(folder)
     BlipProcessor(BlipImageProcessorPil(size={"height": 32, "width": 32}), tokenizer).save_pretrained(folder)
+    return folder
+
+
+def as_published(folder: Path, tokenizer: str) -> Path:
+    """The files that transformers 4 wrote: image and text options apart, the tokenizer under its own class."""
+    about = json.loads((folder / "processor_config.json").read_text())
+    images = about.pop("image_processor")
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps({**images, "processor_class": about["processor_class"]})
+    )
+    if len(about) > 1:
+        (folder / "processor_config.json").write_text(json.dumps(about))
+    else:
+        (folder / "processor_config.json").unlink()
+    words = json.loads((folder / "tokenizer_config.json").read_text())
+    marks = {name: words[name] for name in ("image_token",) if name in words}
+    words = {**words, "tokenizer_class": tokenizer, "extra_special_tokens": marks}
+    words.pop("backend")
+    (folder / "tokenizer_config.json").write_text(json.dumps(words))
     return folder

@@ -1,5 +1,7 @@
 """The public networks on tiny checkpoints of their own classes: forms, and that they say what transformers says."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -119,6 +121,16 @@ def test_florence_says_what_its_own_processor_reads(extractors, folders):
         assert florence.saying(length)(image) == plain(wanted)
     with pytest.raises(ValueError, match="got 'endless', wanted one of brief, detailed, more detailed"):
         florence.saying("endless")
+
+
+def test_files_of_transformers_4_are_read(extractors, folders, tmp_path):
+    image = photo((64, 64))
+    for name, tokenizer, load in (
+        ("florence", "BartTokenizer", lambda folder: Florence(folder).saying("brief")),
+        ("blip", "BertTokenizer", Blip),
+    ):
+        shutil.copytree(folders[name], tmp_path / name)
+        assert load(checkpoints.as_published(tmp_path / name, tokenizer))(image) == extractors[name](image)
 
 
 def test_blip_reads_weights_in_the_old_format(extractors, folders, tmp_path):
