@@ -81,7 +81,7 @@ class Compare(Job):
         settings = wanted.settings.with_(seed=None) if wanted.new_seed else wanted.settings
         if visit.photo is None:
             raise ValueError("Load a photo on the Studio tab first, or try the worked example.")
-        for changes in self.maps.extract(visit, self.maps.missing(visit)):
+        for changes in self.maps.extract(visit, self.maps.missing(visit), self.kind):
             yield {self.status: changes.pop(self.page.status, ""), **changes}
             if self.asked_to_stop(visit).is_set():
                 yield {self.status: texts.notice("Stopped while the photo was being read.")}

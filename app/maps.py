@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import gradio as gr
 import numpy as np
 from PIL import Image, ImageOps
 
-from app import controls, handlers, texts, views
+from app import controls, handlers, texts, views, widgets
 from app.handlers import Changes, Handlers, guarded, guarded_stream
 from app.visit import Slot, Visit
 from app.widgets import Upload
 from mmsr_core import compare
 from mmsr_core.images import Photo, open_map, open_photo
-from mmsr_core.modalities import MODALITIES, palette
+from mmsr_core.modalities import MODALITIES
+from mmsr_core.modalities.palette import Palette
+from mmsr_core.modalities.readers import Access
 
 ROWS = {row.name: row for row in MODALITIES}
 NAMES = tuple(ROWS)
@@ -78,8 +81,8 @@ class Maps(Handlers):
         note = f"Your own {mine} stayed; Re-extract on its card replaces it." if kept else ""
         yield {self.page.status: "", self.page.notice: texts.notice(note)}
 
-    def extract(self, visit: Visit, names: Sequence[str]) -> Iterator[Changes]:
-        """One modality after the other, each shown as soon as it is there."""
+    def extract(self, visit: Visit, names: Sequence[str], job: str = "read") -> Iterator[Changes]:
+        """One modality after the other, each shown as soon as it is there. `job`: whose Stop ends it."""
         yield from self.waiting()
         photo, upscaler = visit.photo, self.engine.upscaler()
         for position, name in enumerate(names):
@@ -90,11 +93,18 @@ class Maps(Handlers):
                 )
             }
             chosen = {} if slot.extractor is None else {name: slot.extractor}
-            value = upscaler.extract(photo.rgb, (name,), chosen)[name]
+            said: list[str] = []
+            access = Access(visit.allowed, visit.stops[job], said.append)
+            value = upscaler.extract(photo.rgb, (name,), chosen, access)[name]
             if visit.photo is not photo:
                 return
             slot.set(value, "auto")
-            yield self.card(visit, name)
+            yield self.card(visit, name) | ({self.page.notice: texts.notice(" ".join(said))} if said else {})
+
+    @property
+    def palette(self) -> Palette:
+        """The classes that the loaded weights know."""
+        return self.engine.upscaler().palette
 
     def missing(self, visit: Visit) -> list[str]:
         """What Run must extract before it can start."""
@@ -107,12 +117,15 @@ class Maps(Handlers):
         if card.kind == "text":
             return {**changes, card.view: "" if slot.value is None else slot.value}
         photo = None if visit.photo is None else visit.photo.rgb
-        return {**changes, card.view: views.map_card(name, slot.value, photo, texts.MAP_EMPTY.get(name)), card.seen: ""}
+        shown = views.map_card(name, slot.value, photo, texts.MAP_EMPTY.get(name))
+        if ROWS[name].classes and slot.value is not None:
+            shown["tools"] = widgets.class_tools(self.palette)
+        return {**changes, card.view: shown, card.seen: ""}
 
     def cards(self, visit: Visit) -> Changes:
         changes: Changes = {}
         for name in NAMES:
-            changes |= self.card(visit, name)
+            changes |= self.card(visit, name) | self.reading(visit, name)
         return changes
 
     def detail(self, name: str, slot: Slot) -> str:
@@ -122,7 +135,7 @@ class Maps(Handlers):
         if ROWS[name].kind == "text":
             used, limit, _, cut = self.engine.upscaler().count_tokens(slot.value)
             return texts.tokens(used, limit, cut)
-        return texts.legend(palette.legend(slot.value)) if name in HAS_CLASSES else ""
+        return texts.legend(self.palette.legend(slot.value)) if ROWS[name].classes else ""
 
     @guarded
     def toggle(self, visit: Visit, on: bool, *, name: str) -> Changes:
@@ -135,13 +148,38 @@ class Maps(Handlers):
         slot = visit.slots[name]
         slot.extractor = extractor
         slot.stale = slot.value is not None
-        return {self.page.cards[name].badge: texts.badge(slot.badge)}
+        return {self.page.cards[name].badge: texts.badge(slot.badge), **self.reading(visit, name)}
+
+    def reading(self, visit: Visit, name: str) -> Changes:
+        """Which extractor a card names, what it is, and whether it may send the photo away."""
+        card, row = self.page.cards[name], ROWS[name]
+        if card.extractor is None:
+            return {}
+        usual = self.engine.upscaler().readers.defaults.get(name, next(iter(row.extractors)))
+        chosen = usual if visit.slots[name].extractor is None else visit.slots[name].extractor
+        way = row.extractors[chosen]
+        changes: Changes = {card.extractor: chosen, card.about: texts.fact(way.help)}
+        if card.consent is not None:
+            away, agreed = way.consent is not None, chosen in visit.allowed
+            label = f"I agree. {way.consent}" if away else "Consent"
+            changes[card.consent] = gr.Checkbox(value=agreed, label=label, visible=away)
+            changes[card.key] = gr.Textbox(visible=bool(way.keys), placeholder=f"or set {' or '.join(way.keys)}")
+        return changes
+
+    @guarded
+    def allow(self, visit: Visit, agreed: bool, key: str | None, *, name: str) -> Changes:
+        """Leave to send the photo to a service, or its end; a typed key stays in this session's memory."""
+        way = visit.slots[name].extractor
+        visit.allowed.pop(way, None)
+        if agreed and way is not None:
+            visit.allowed[way] = key or None
+        return {}
 
     @guarded
     def painted(self, visit: Visit, value: dict, *, name: str) -> Changes:
         """The painter was closed with Apply."""
         slot, card = visit.slots[name], self.page.cards[name]
-        slot.set(ROWS[name].check(views.from_data_url(value["src"])), "edited")
+        slot.set(ROWS[name].checked(views.from_data_url(value["src"]), self.palette), "edited")
         return {card.badge: texts.badge(slot.badge), card.detail: self.detail(name, slot), card.seen: ""}
 
     @guarded
@@ -170,9 +208,9 @@ class Maps(Handlers):
         if path is None:
             return None
         given = _raw(path, bool(invert))
-        value = ROWS[name].check(given)
+        value = ROWS[name].checked(given, self.palette)
         visit.slots[name].set(value, "uploaded")
-        share = compare.changed(given, value) if name in HAS_CLASSES and given.mode == "RGB" else 0
+        share = compare.changed(given, value) if ROWS[name].classes and given.mode == "RGB" else 0
         note = f"{100 * share:.0f} % of the pixels were off the palette and went to the nearest class." if share else ""
         return {**self.card(visit, name), self.page.notice: texts.notice(note, "warn")}
 
@@ -207,9 +245,6 @@ class Maps(Handlers):
         share = float(np.asarray(mask).mean() / 255)
         text = f"{100 * share:.0f} % of the picture keeps the plain upscale" if visit.mask else "Nothing is protected"
         return {self.page.mask_line: f'<p class="fact">{text}</p>'}
-
-
-HAS_CLASSES = ("segmentation",)  # maps whose colours mean classes of the palette
 
 
 def _raw(path: str, invert: bool) -> Image.Image:

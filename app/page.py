@@ -19,6 +19,9 @@ class Card:
     view: gr.HTML | gr.Textbox  # painter or caption box
     detail: gr.HTML  # legend, token counter or a notice of an upload
     extractor: gr.Dropdown | None = None
+    about: gr.HTML | None = None  # what the chosen extractor is
+    consent: gr.Checkbox | None = None  # to send the photo to a service
+    key: gr.Textbox | None = None  # of that service
     reextract: gr.Button | None = None
     reset: gr.Button | None = None
     upload: gr.UploadButton | None = None
@@ -28,7 +31,8 @@ class Card:
     seen: gr.HTML | None = None
 
     def outputs(self) -> list[Any]:
-        return [part for part in (self.on, self.badge, self.view, self.detail, self.seen, self.extractor) if part]
+        parts = (self.on, self.badge, self.view, self.detail, self.seen)
+        return [part for part in (*parts, self.extractor, self.about, self.consent, self.key) if part is not None]
 
 
 @dataclass

@@ -48,7 +48,7 @@ class Run(Job):
         settings = wanted.settings.with_(seed=None) if wanted.new_seed else wanted.settings
         if visit.photo is None:
             raise ValueError("Load a photo first, or pick one of the examples.")
-        for changes in self.maps.extract(visit, self.maps.missing(visit)):
+        for changes in self.maps.extract(visit, self.maps.missing(visit), self.kind):
             yield changes
             if self.asked_to_stop(visit).is_set():
                 yield {self.page.status: texts.notice("Stopped while the photo was being read.")}

@@ -75,6 +75,10 @@ picture, recipe = client.predict(handle_file("photo.jpg"), '{"weight": 4, "seed"
 """
 
 
+def fact(text: str) -> str:
+    return f'<p class="fact">{escape(text)}</p>' if text else ""
+
+
 def badge(kind: str) -> str:
     text, why = BADGES[kind]
     return f'<span class="badge badge-{kind}" title="{escape(why)}">{text}</span>'

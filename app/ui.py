@@ -168,9 +168,7 @@ def _view(row) -> gr.HTML | gr.Textbox:
 def _more(card: Card, row) -> None:
     with gr.Accordion("Files", open=False, elem_classes="card-more"):
         if len(row.extractors) > 1:
-            card.extractor = gr.Dropdown(
-                list(row.extractors), value=next(iter(row.extractors)), label=f"{row.label} extractor", filterable=False
-            )
+            _extractors(card, row)
         if row.kind != "map":
             return
         if row.name in texts.POLARITY:
@@ -182,6 +180,18 @@ def _more(card: Card, row) -> None:
             card.save.append(gr.Button("Save PNG", size="sm", elem_id=f"save-{row.name}"))
             if row.name == "depth":
                 card.save.append(gr.Button("16-bit", size="sm", elem_id=f"save16-{row.name}"))
+
+
+def _extractors(card: Card, row) -> None:
+    """Which extractor reads this modality; consent and key show only for one that sends the photo away."""
+    ways = row.extractors
+    first = next(iter(ways))
+    choices = [(way.label, name) for name, way in ways.items()]
+    card.extractor = gr.Dropdown(choices, value=first, label=f"{row.label} extractor", filterable=False)
+    card.about = gr.HTML(texts.fact(ways[first].help), elem_classes="card-about")
+    if any(way.consent for way in ways.values()):
+        card.consent = gr.Checkbox(False, label="Consent", visible=False, elem_id=f"consent-{row.name}")
+        card.key = gr.Textbox(label="Key of the service", type="password", visible=False, elem_id=f"key-{row.name}")
 
 
 def _right(page: Page) -> None:

@@ -81,6 +81,7 @@ class Visit:
     comparison: Any = None  # views.Comparison
     seed: int | None = None  # of the last run
     pending: Upload | None = None  # a dropped result picture that may be meant as a photo
+    allowed: dict[str, str | None] = field(default_factory=dict, repr=False)  # extractors that may send the photo: key
     stops: dict[str, threading.Event] = field(default_factory=lambda: defaultdict(threading.Event))  # of each Job.kind
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="mmsr-")))
 

@@ -54,6 +54,11 @@ def _tools(rows: tuple) -> list[dict[str, Any]]:
     ]
 
 
+def class_tools(classes: palette.Palette) -> list[dict[str, Any]]:
+    """One brush per class."""
+    return _tools(tuple((row.name, row.rgb) for row in classes.classes))
+
+
 # How a map is painted, by modality name; a map that is not listed cannot be painted, only uploaded.
 PAINTERS: dict[str, dict[str, Any]] = {
     "depth": {
@@ -65,7 +70,7 @@ PAINTERS: dict[str, dict[str, Any]] = {
     },
     "segmentation": {
         "kind": "class",
-        "tools": _tools(tuple((row.name, row.rgb) for row in palette.CLASSES)),
+        "tools": class_tools(palette.BUNDLED),
         "palette": "Class, most frequent first",
         "help": "Pick a class by name and paint, or fill a whole region with one click.",
         "size": 18,

@@ -45,15 +45,19 @@ def wire(demo: gr.Blocks, engine: Engine, page: Page) -> None:
 
 
 def _load(demo: gr.Blocks, engine: Engine, page: Page) -> None:
+    extractors = {name: card.extractor for name, card in page.cards.items() if card.extractor is not None}
+
     def greet():
-        """A fresh visit, then the stages of loading."""
+        """A fresh visit, then the stages of loading; then what is loaded, and how it reads photos."""
         yield {page.visit: Visit(), page.engine_line: texts.engine_line("Loading")}
         for stage in engine.stages():
             yield {page.engine_line: texts.engine_line(stage.capitalize(), engine.failed)}
         if engine.ready:
-            yield {page.engine_line: texts.info_line(engine.upscaler().info)}
+            defaults = engine.upscaler().readers.defaults
+            chosen = {box: defaults[name] for name, box in extractors.items() if name in defaults}
+            yield {page.engine_line: texts.info_line(engine.upscaler().info), **chosen}
 
-    demo.load(greet, None, [page.visit, page.engine_line], **QUIET, concurrency_limit=None)
+    demo.load(greet, None, [page.visit, page.engine_line, *extractors.values()], **QUIET, concurrency_limit=None)
     page.theme.click(None, js="() => document.body.classList.toggle('dark')", api_visibility="private")
 
 
@@ -94,6 +98,10 @@ def _cards(page: Page, maps: Maps) -> None:
             _map_card(page, maps, name, own)
         if card.extractor is not None:
             card.extractor.input(partial(maps.choose, name=name), [page.visit, card.extractor], own, **QUIET)
+        if card.consent is not None:
+            agreed = partial(maps.allow, name=name)
+            for event in (card.consent.input, card.key.input):
+                event(agreed, [page.visit, card.consent, card.key], page.notice, **AT_ONCE)
 
 
 def _map_card(page: Page, maps: Maps, name: str, own: list[Any]) -> None:

@@ -5,9 +5,9 @@ const root = element.querySelector(".painter");
 const kind = props.kind;
 const name = props.title;
 const MAX_UNDO = 20;
-let source = null, photo = null, width = 0, height = 0;
+let tools = props.tools, source = null, photo = null, width = 0, height = 0;
 let pixels = null, before = null, cover = null, last = null, cursor = null, changed = false;
-let undo = [], redo = [], tool = props.tools[0], mode = "brush", drawing = false;
+let undo = [], redo = [], tool = tools[0], mode = "brush", drawing = false;
 
 const shown = h("img", { alt: "", class: "map-picture" });
 const behind = props.over ? h("img", { class: "map-under", alt: "" }) : null;
@@ -60,7 +60,7 @@ const modeItems = [{ label: "Brush", mode: "brush" }, { label: "Fill region", mo
 const drawModes = () => radios(modes, modeItems, () => modeItems.find((item) => item.mode === mode), (item) => { mode = item.mode; });
 const drawSwatches = () => {
   const present = coloursPresent();
-  const items = kind === "class" ? [...props.tools].sort((a, b) => present(b) - present(a)) : props.tools;
+  const items = kind === "class" ? [...tools].sort((a, b) => present(b) - present(a)) : tools;
   tool = items[0];
   radios(swatches, items, () => tool, (item) => { tool = item; });
 };
@@ -219,6 +219,7 @@ function show() {
   if (value?.edited) return;
   source = value?.src ?? null;
   photo = value?.photo ?? null;
+  tools = value?.tools ?? props.tools;
   shown.hidden = !source;
   empty.hidden = Boolean(source);
   open.disabled = !source;

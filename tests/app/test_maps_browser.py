@@ -117,3 +117,21 @@ def test_protected_region_keeps_the_plain_upscale(page: Page, photo_file: Path, 
     result = Image.open(download(page, "#save", tmp_path)).convert("RGB")
     plain = Image.open(photo_file).convert("RGB").resize(result.size, Image.Resampling.BICUBIC)
     assert np.array_equal(np.asarray(result), np.asarray(plain))
+
+
+def test_an_extractor_that_sends_the_photo_away_waits_for_consent(page: Page, photo_file: Path):
+    give_photo(page, photo_file)
+    page.locator("#card-text .card-more button.label-wrap").click()
+    expect(page.locator("#consent-text")).to_have_count(0)
+    page.get_by_label("Caption extractor").click()
+    page.get_by_role("option", name="Gemini Flash").click()
+    expect(page.locator("#consent-text")).to_contain_text("The photo leaves this machine")
+    expect(page.locator("#key-text input")).to_have_attribute("type", "password")
+    expect(page.locator("#card-text .badge")).to_have_text("stale")
+    page.locator("#reextract-text").click()
+    expect(page.locator("#notice .bad")).to_contain_text("Wanted your consent")
+    page.get_by_label("Caption extractor").click()
+    page.get_by_role("option", name="Composed (bundled)").click()
+    expect(page.locator("#consent-text")).to_have_count(0)
+    page.locator("#reextract-text").click()
+    expect(page.locator("#card-text .badge")).to_have_text("auto")
