@@ -18,12 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmsr_core.base import enlarged
 from mmsr_core.codec import PatchCodec
-from mmsr_core.images import to_tensor
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.pipeline import MMSRPipeline
-from mmsr_core.settings import Settings, declared
+from mmsr_core.settings import declared
 from mmsr_core.tokens import Tokenizers
 from mmsr_core.training.cache import TokenStore
 from mmsr_core.training.data import PHOTO, PhotoStore, random_source
@@ -32,12 +30,12 @@ from mmsr_core.training.dials import Dials
 from mmsr_core.training.loop import TrainConfig, fit
 from mmsr_core.training.losses import Adversary, PerceptualLoss
 from mmsr_core.training.prompts import captions
-from mmsr_core.training.sheets import write_sheet
+from mmsr_core.training.samples import Sheet
 from mmsr_core.weights import build_connector, build_scheduler, build_unet, save_half
 
 DROP = 0.1  # of each modality to its null token
 SHRUNK = 0.6  # share of the batches with maps whose windows are shrunk to half, and are four times as many
-LAST = 0.3  # share of samples at the last time step, pure noise: the first step of every sampler
+LAST = 0.6  # share of samples at the last time step, pure noise: the first step of every sampler
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -59,6 +57,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--rollout", type=float, default=0.75, help="share of samples that start from the model's own guess"
     )
+    parser.add_argument("--easy", type=int, default=600, help="first steps, with one dial fully turned and pure noise")
     parser.add_argument("--flawed", type=float, default=0.15, help="share of samples with a flawed target")
     parser.add_argument("--strength", type=float, default=1.0)
     parser.add_argument("--latents", type=int, default=128, help="0 trains the ablation without the connector")
@@ -75,6 +74,7 @@ class Batch:
     delta: Tensor  # (B, 4) temperatures, in token order
     form: str  # of the temperature
     clean: Tensor  # (B,) bool, target is no flawed one
+    easy: bool
     shift: tuple[int, int]
     generator: torch.Generator
 
@@ -98,7 +98,7 @@ class Batches:
         if maps is not None:
             maps = self.dials.pasted(maps, rng)
             lr, wanted, maps, drop = (torch.cat([part, part]) for part in (lr, photo, maps, drop))
-            index, delta = np.tile(index, 2), self.dials.draw(len(photo), rng).to(device)
+            index, delta = np.tile(index, 2), self.dials.draw(len(photo), rng, step < args.easy).to(device)
             wanted = self.dials.targets(wanted, maps, delta, drop)
         bad, words = flawed(wanted, generator)
         clean = torch.from_numpy(rng.random(len(wanted)) >= args.flawed).to(device)
@@ -107,7 +107,8 @@ class Batches:
         texts = captions([self.store.captions[i] for i in index], flaws, rng)
         text = torch.cat([self.tokens.text_ids(t) for t in texts]).to(device)
         form, shift = str(rng.choice(declared("temperature_form").metadata["choices"])), rng.integers(0, 16, 2)
-        return Batch(lr, target, text, maps, drop, delta, form, clean, tuple(shift.tolist()), generator)
+        easy = maps is not None and step < args.easy
+        return Batch(lr, target, text, maps, drop, delta, form, clean, easy, tuple(shift.tolist()), generator)
 
     def _pictures(self, rng: np.random.Generator, device: torch.device) -> tuple[np.ndarray, Tensor, Tensor | None]:
         """Photo indices (B,), pictures (B, 3, H, W) and map ids (B, 3, tokens), or None without a cache.
@@ -181,11 +182,10 @@ class DiffusionLoss:
             tokens = {"text": self.tokens.text_states(batch.text)}
             codes = [None] * 3 if batch.maps is None else [self.tokens.map_codes(batch.maps[:, i]) for i in range(3)]
             tokens |= dict(zip(self.maps, codes))
-        time = torch.randint(len(self.alphas), (len(z0),), generator=batch.generator, device=z0.device)
-        last = torch.rand(len(z0), generator=batch.generator, device=z0.device) < LAST
-        time = torch.where(last, len(self.alphas) - 1, time)
+        time = self._times(len(z0), batch)
+        last = time == len(self.alphas) - 1
         alpha = self.alphas.to(z0)[time][:, None, None, None]
-        signal, own = self._rolled_out(model, z0, condition.latents, tokens, batch)
+        signal, own = self._rolled_out(model, z0, condition.latents, tokens, batch, ~last)
         noise = torch.randn(z0.shape, generator=batch.generator, device=z0.device)
         z = alpha.sqrt() * signal + (1 - alpha).sqrt() * noise
         made = model(
@@ -197,26 +197,35 @@ class DiffusionLoss:
             picture = self.codec.decode(made, condition)
         latent = 2 * (weight * F.smooth_l1_loss(made, z0, reduction="none")).mean()
         pixel = (picture - batch.target).abs().mean()
-        values = {"loss": latent + args.pixel * pixel, "latent": latent.detach(), "pixel": pixel.detach()}
+        values = {"loss": latent + args.pixel * pixel, "latent": latent, "pixel": pixel}
+        if batch.maps is not None:
+            values["follows"] = follows(made, z0)
         if args.perceptual > 0:
             seen = self.perceptual(picture.clamp(-1.1, 1.1), batch.target, batch.shift).mean()
-            values["loss"], values["perceptual"] = values["loss"] + args.perceptual * seen, seen.detach()
+            values |= {"loss": values["loss"] + args.perceptual * seen, "perceptual": seen}
         if args.adversarial > 0 and self.done >= args.adversarial_from and batch.clean.any():
             values |= self._adversarial(picture[batch.clean], batch.target[batch.clean])
             values["loss"] = values["loss"] + args.adversarial * values["fooled"]
-            values["fooled"] = values["fooled"].detach()
         return values
+
+    def _times(self, count: int, batch: Batch) -> Tensor:
+        """Time steps (B,): the last one in a share of the samples, or in all."""
+        device = batch.target.device
+        time = torch.randint(len(self.alphas), (count,), generator=batch.generator, device=device)
+        last = torch.rand(count, generator=batch.generator, device=device) < (1 if batch.easy else LAST)
+        return torch.where(last, len(self.alphas) - 1, time)
 
     @torch.no_grad()
     def _rolled_out(
-        self, model: nn.Module, z0: Tensor, condition: Tensor, tokens: Mapping, batch: Batch
+        self, model: nn.Module, z0: Tensor, condition: Tensor, tokens: Mapping, batch: Batch, among: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """z0, or for a share of the samples the model's own first guess, as the sampler will meet it; and which (B,).
+        """z0, or for a share of the samples `among` (B,) the model's own first guess, as the sampler will meet it; and
+        which (B,).
 
         A few-step sampler never sees the true z0 under its noise but its own predictions; trained on true ones alone, a
         small model amplifies its errors from step to step (measured: 4 steps were worse than 1). (B, c, h, w) -> same.
         """
-        own = torch.rand(len(z0), generator=batch.generator, device=z0.device) < self.args.rollout
+        own = (torch.rand(len(z0), generator=batch.generator, device=z0.device) < self.args.rollout) & among
         if not own.any():
             return z0, own
         noise = torch.randn(z0.shape, generator=batch.generator, device=z0.device)[own]
@@ -230,6 +239,13 @@ class DiffusionLoss:
 
     def _adversarial(self, made: Tensor, real: Tensor) -> dict[str, Tensor]:
         return {"discriminator": self.adversary.learn(made, real), "fooled": self.adversary.judge(made).mean()}
+
+
+@torch.no_grad()
+def follows(made: Tensor, wanted: Tensor) -> Tensor:
+    """How well the turned twins differ from the neutral ones as they should: cosine of the differences, for the log."""
+    differences = [(z[len(z) // 2 :] - z[: len(z) // 2]).flatten() for z in (made, wanted)]
+    return F.cosine_similarity(*differences, dim=0)
 
 
 def start(args: Namespace, tokens: Tokenizers, codec: PatchCodec) -> MMSRPipeline:
@@ -258,32 +274,3 @@ def main(args: Namespace) -> None:
     fit(Denoiser(pipeline), loss, batches, config, sheet, {"adversary": adversary})
     if args.save is not None:
         save_half(pipeline, args.save)
-
-
-class Sheet:
-    """Samples of the pipeline itself on a few val photos, beside bicubic, the base and the photo."""
-
-    def __init__(
-        self, pipeline: MMSRPipeline, val: PhotoStore, strength: float, count: int = 4, side: int = 256
-    ) -> None:
-        self.pipeline = pipeline
-        self.photo = val.crops(np.arange(count), np.full((count, 2), 64), side)
-        self.lr = Degradation(strength)(self.photo, random_source(1, 0)[1])
-        self.captions = val.captions[:count]
-
-    def __call__(self, model: nn.Module, path: Path) -> None:
-        settings = Settings(seed=0, steps=8, weight=1.0)
-        parameter = self.pipeline.codec.unwhiten
-        columns = {
-            "bicubic": enlarged(self.lr),
-            "base": self.pipeline.codec.condition(self.lr.to(parameter)).base.cpu(),
-        }
-        columns["8 steps, w = 1"] = torch.cat([self._sample(i, settings) for i in range(len(self.lr))])
-        columns["1 step"] = torch.cat(
-            [self._sample(i, settings.with_(steps=1, weight=0.0)) for i in range(len(self.lr))]
-        )
-        write_sheet(path, {**columns, "photo": self.photo})
-
-    def _sample(self, i: int, settings: Settings) -> Tensor:
-        *_, last = self.pipeline.stream(self.lr[i : i + 1], {"text": self.captions[i]}, settings)
-        return to_tensor(last.picture)
