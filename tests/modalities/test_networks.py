@@ -58,7 +58,7 @@ def test_maps_have_the_photos_size_and_form(extractors, size):
 
 @pytest.mark.parametrize("name", ["depth", "bundled", "full", "florence", "blip"])
 def test_many_are_the_same_as_one_by_one_in_their_order(extractors, name):
-    given = [photo((64, 48), 1), photo((48, 64), 2), photo((64, 48), 3).convert("RGBA"), photo((64, 48), 4)]
+    given = [photo((64, 48), 1), photo((48, 64), 2), photo((64, 48), 3).convert("RGBA")]
     together, alone = extractors[name].many(given), [extractors[name](image) for image in given]
     if isinstance(alone[0], str):
         assert together == alone

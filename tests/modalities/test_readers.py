@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mmsr_core import memory
 from mmsr_core.modalities import MODALITIES, Unavailable, readers
 from mmsr_core.modalities.models import MODELS
 from mmsr_core.modalities.palette import BUNDLED, named
@@ -32,6 +33,12 @@ def models(tmp_path_factory):
         "florence": str(checkpoints.florence(home / "florence")),
         "blip": str(checkpoints.blip(home / "blip")),
     }
+
+
+@pytest.fixture(autouse=True)
+def no_sweeping(monkeypatch):
+    """Collecting a test session's garbage takes half a second each time."""
+    monkeypatch.setattr(memory, "release", lambda: None)
 
 
 @pytest.fixture
