@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from mmsr_core.settings import Settings, declared
 
 if TYPE_CHECKING:
+    from mmsr_core.codec import PatchCodec, VaeCodec
     from mmsr_core.outcome import Step
 
 Run = Callable[[Settings, tuple[str, ...]], "Iterator[Step]"]
-TILE_BYTES = 2600  # peak bytes a pixel of one tile, and
-OUTPUT_BYTES = 160  # bytes a pixel of the whole x4 picture (latents, condition, pictures); both measured on CPU
+SCALE = 4  # the model's own
+OUTPUT_BYTES = 210  # bytes a pixel of the whole x4 picture: latents, condition, pictures (measured on CPU at 2048 px)
 _CPU_ALLOCATOR = "DefaultCPUAllocator"  # torch raises a plain RuntimeError where the CPU's memory is used up
 
 
@@ -79,9 +80,10 @@ def smaller(settings: Settings) -> tuple[Settings, str]:
     return settings.with_(tile=tile), said
 
 
-def estimate(pixels: int, settings: Settings) -> int:
-    """Peak bytes of a run beside the weights. `pixels`: of the whole picture at four times its side."""
-    return TILE_BYTES * min(settings.tile**2, pixels) + OUTPUT_BYTES * pixels
+def estimate(size: tuple[int, int], settings: Settings, codec: PatchCodec | VaeCodec) -> int:
+    """Peak bytes, beside the weights, of a run on a picture of (width, height) pixels."""
+    pixels = size[0] * size[1] * SCALE**2
+    return codec.tile_bytes * min(settings.tile**2, pixels) + OUTPUT_BYTES * pixels
 
 
 def warnings(seconds: float, needed: int, settings: Settings) -> list[str]:

@@ -152,7 +152,7 @@ class Upscaler:
         if self._seconds_per_cell is None:
             self._calibrate()
         seconds = cells * self._seconds_per_cell
-        needed = memory.estimate(width * height * BASE_SIDE**2, settings)
+        needed = memory.estimate(size, settings, self.pipeline.codec)
         output = (width * settings.scale, height * settings.scale)
         warnings = memory.warnings(seconds, needed, settings)
         return Plan(output, output[0] * output[1] / 1e6, len(tiles), calls, seconds, needed, warnings)
@@ -217,7 +217,7 @@ class Upscaler:
         """
 
         def run(settings: Settings, notices: tuple[str, ...]) -> Iterator[Step]:
-            self.readers.make_room(memory.estimate(image.width * image.height * BASE_SIDE**2, settings))
+            self.readers.make_room(memory.estimate(image.size, settings, self.pipeline.codec))
             return self._run(image, modalities, wanted.with_(tile=settings.tile), settings, notices)
 
         return memory.with_smaller_tiles(run, settings, self.readers.release)
