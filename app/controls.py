@@ -36,7 +36,7 @@ def control(name: str, **changes: Any) -> gr.components.Component:
             return gr.Dropdown(list(about["choices"]), value=spec.default, filterable=False, **common)
         return gr.Radio(list(about["choices"]), value=spec.default, **common)
     if "range" in about and spec.default is None:
-        return gr.Number(value=None, precision=0, minimum=about["range"][0], maximum=about["range"][1], **common)
+        return gr.Number(value=None, precision=0, **common)  # `Settings` checks the range, with a sentence
     if "range" in about:
         low, high = about["range"]
         return gr.Slider(low, high, value=spec.default, step=about.get("step"), **common)

@@ -56,8 +56,13 @@ class Handlers:
         return texts.plan(size, self.engine.upscaler().plan(size, settings))
 
     def planned(self, visit: Visit | None, *values: Any) -> Changes:
-        """The cost line for what the widgets say now."""
-        return {self.page.plan: texts.PLAN_EMPTY if visit is None else self.plan(visit, controls.read(values).settings)}
+        """The cost line for what the widgets say now, or what is wrong with it."""
+        if visit is None:
+            return {self.page.plan: texts.PLAN_EMPTY}
+        try:
+            return {self.page.plan: self.plan(visit, controls.read(values).settings)}
+        except ValueError as error:
+            return {self.page.plan: texts.notice(texts.sentence(error), "bad")}
 
 
 def refusal(error: Exception) -> str:

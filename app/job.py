@@ -43,6 +43,12 @@ class Job(Handlers):
         self.asked_to_stop(visit).set()
         return {self.stopper: gr.Button(interactive=False)}
 
+    @guarded
+    def refused(self, visit: Visit) -> Changes:
+        """Gradio itself turned the work away, before it began: the queue is full, or a value cannot be read."""
+        said = "This could not be started: the queue is full or a value cannot be read. Nothing is lost; try again."
+        return {**self.buttons(False), self.status: "", self.notice: texts.notice(said, "bad")}
+
     def buttons(self, busy: bool) -> Changes:
         return {
             **{button: gr.Button(interactive=not busy) for button in self.starters},

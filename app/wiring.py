@@ -127,6 +127,15 @@ def download(
     )
 
 
+def start(page: Page, job: Job, button: gr.Button, handler: Callable, inputs: list[Any], outputs: list[Any]) -> None:
+    """A start button: what it says at once, then the work, and free buttons even where Gradio itself refuses."""
+    bar = [job.notice, job.status, *job.starters, job.stopper]
+    slow = {**ON_DEVICE, "show_progress": "minimal", "show_progress_on": job.status}
+    pressed = button.click(job.press, page.visit, bar, **AT_ONCE)
+    worked = pressed.then(handler, inputs, [*bar, *outputs], **slow)
+    worked.failure(job.refused, page.visit, bar, **AT_ONCE)
+
+
 def stop(page: Page, job: Job) -> None:
     """Stop is said by the browser, so that no late answer can overwrite what the job says when it has ended."""
     said = json.dumps(texts.progress(1, "Stopping after this step"))
@@ -150,19 +159,9 @@ def _steer(page: Page, maps: Maps, restore: Restore) -> None:
 
 
 def _run(page: Page, run: Run) -> None:
-    buttons = [page.run, page.stop]
-    outputs = [
-        page.notice, page.status, *buttons, page.viewer, page.readout, page.attention, page.save, page.bundle,
-        page.save_recipe, page.history, page.seed, page.plan, *page.card_outputs(),
-    ]  # fmt: skip
-    pressed = page.run.click(run.press, page.visit, [*buttons, page.status, page.notice], **AT_ONCE)
-    pressed.then(
-        run.run,
-        [page.visit, *page.values()],
-        outputs,
-        **{**ON_DEVICE, "show_progress": "minimal"},
-        show_progress_on=page.status,
-    )
+    shown = [page.viewer, page.readout, page.attention, page.save, page.bundle, page.save_recipe, page.history]
+    outputs = [*shown, page.seed, page.plan, *page.card_outputs()]
+    start(page, run, page.run, run.run, [page.visit, *page.values()], outputs)
     stop(page, run)
     page.run.click(None, js="() => window.choosePane('result')", api_visibility="private")
 
@@ -185,28 +184,20 @@ def _result(page: Page, run: Run, restore: Restore) -> None:
 def _compare(page: Page, handlers: Compare) -> None:
     options = [page.compare_weights, page.compare_modes, page.compare_name, page.compare_temperatures]
     page.compare_kind.input(handlers.options, page.compare_kind, options, **AT_ONCE)
-    buttons = [page.compare_start, page.worked, page.compare_stop]
-    at_once = [page.compare_notice, page.compare_status, *buttons]
     shown = [page.compare_viewer, page.compare_numbers, page.compare_sheet, page.compare_save]
-    outputs = [page.compare_notice, page.status, page.compare_status, *buttons, *shown, *page.card_outputs()]
-    slow = {**ON_DEVICE, "show_progress": "minimal", "show_progress_on": page.compare_status}
-    pressed = page.compare_start.click(handlers.press, page.visit, at_once, **AT_ONCE)
-    pressed.then(handlers.start, [page.visit, page.compare_kind, *options, *page.values()], outputs, **slow)
-    pressed = page.worked.click(handlers.press, page.visit, at_once, **AT_ONCE)
-    pressed.then(handlers.worked, page.visit, outputs, **slow)
+    inputs = [page.visit, page.compare_kind, *options, *page.values()]
+    studio = [page.notice, page.status, *page.card_outputs()]  # maps may have to be read first
+    start(page, handlers, page.compare_start, handlers.start, inputs, [*studio, *shown])
+    start(page, handlers, page.worked, handlers.worked, [page.visit], shown)
     stop(page, handlers)
     download(page.compare_save, page, handlers.save, [page.visit], handlers.notice)
 
 
 def _batch(page: Page, handlers: Batch) -> None:
-    buttons = [page.batch_start, page.batch_stop]
-    at_once = [page.batch_notice, page.batch_status, *buttons]
-    outputs = [page.batch_notice, *buttons, page.batch_status, page.batch_report, page.batch_save]
-    slow = {**ON_DEVICE, "show_progress": "minimal", "show_progress_on": page.batch_status}
     page.batch_folder.upload(
         handlers.chosen, [page.visit, page.batch_folder], [page.batch_notice, page.batch_files], **QUIET
     )
-    pressed = page.batch_start.click(handlers.press, page.visit, at_once, **AT_ONCE)
-    pressed.then(handlers.start, [page.visit, page.batch_files, page.form, *page.values()], outputs, **slow)
+    inputs = [page.visit, page.batch_files, page.form, *page.values()]
+    start(page, handlers, page.batch_start, handlers.start, inputs, [page.batch_report, page.batch_save])
     stop(page, handlers)
     download(page.batch_save, page, handlers.save, [page.visit], handlers.notice)

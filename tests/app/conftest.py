@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from app import ui
 from app.engine import Engine, Options
@@ -29,6 +29,7 @@ FLAGS = [
     "--disable-sync",
 ]
 PATIENCE = 120_000  # ms: the machine may be busy
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")

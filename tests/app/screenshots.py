@@ -10,9 +10,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from app import ui
 from app.engine import Engine, Options
-from tests.app.conftest import CHROMIUM, FLAGS, PATIENCE
+from tests.app.conftest import CHROMIUM, FLAGS
 from tests.app.visitor import set_dial, visit
 
+PATIENCE = 600_000  # ms: a laptop that does other things too
 FOLDER = Path(__file__).parents[2] / "assets" / "screenshots"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from app import controls
 from mmsr_core.images import read_recipe
@@ -243,3 +243,32 @@ def test_all_again_leaves_alone_what_was_made_by_hand(page: Page, photo_file: Pa
     expect(page.locator("#card-segmentation .badge")).to_have_text("edited")
     page.locator("#reextract-segmentation").click()
     expect(page.locator("#card-segmentation .badge")).to_have_text("auto")
+
+
+def test_a_number_out_of_range_is_refused_in_a_sentence_and_nothing_is_lost(page: Page, photo_file: Path):
+    give_photo(page, photo_file)
+    set_number(page, "weight", 99)
+    expect(page.locator("#set-weight input[type=number]")).to_have_value("14")  # the slider knows its end
+    open_fold(page, "Seed")
+    set_number(page, "seed", -5)
+    page.locator("#run").click()
+    expect(page.locator("#notice .bad")).to_contain_text("wanted a whole number from 0")
+    expect(page.locator("#run")).to_be_enabled()
+    expect(page.locator("#card-depth .badge")).to_have_text("auto")
+    set_number(page, "seed", 5)
+    run(page)
+    expect(page.locator("#readout")).to_contain_text("Seed")
+
+
+def test_work_that_gradio_turns_away_frees_the_buttons(page: Page, photo_file: Path):
+    give_photo(page, photo_file)
+    page.route("**/queue/join*", refuse)
+    page.locator("#run").click()
+    expect(page.locator("#notice .bad")).to_contain_text("Nothing is lost")
+    expect(page.locator("#run")).to_be_enabled()
+    page.unroute_all()
+    run(page)
+
+
+def refuse(route: Route) -> None:
+    route.fulfill(status=503, json={"detail": "Queue is full. Max size is 20 and size is 20."})
