@@ -110,7 +110,7 @@ def test_two_processes_share_a_folder_resume_and_sum_up_once(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
         [*command, str(tmp_path / "in"), str(tmp_path / "out"), *options],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120,
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400,
     )  # fmt: skip
     rows = json.loads((tmp_path / "summary.json").read_text())
     states = {row["photo"][-5:]: row["state"] for row in rows}

@@ -91,7 +91,7 @@ def test_it_starts_from_the_tree_alone_and_enlarges_a_photo(tree, tmp_path, phot
     assert not re.search(r"Traceback|Error", log.read_text()), log.read_text()
 
 
-def _wait(url: str, page: subprocess.Popen, log: Path, seconds: float = 60) -> None:
+def _wait(url: str, page: subprocess.Popen, log: Path, seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         assert page.poll() is None, log.read_text()

@@ -102,13 +102,13 @@ def started(world: int, act: Callable[[], None]) -> list[multiprocessing.Process
 def together(world: int, act: Callable[[], None]) -> None:
     processes = started(world, act)
     for process in processes:
-        process.join(60)
+        process.join(300)
     assert [process.exitcode for process in processes] == [0] * world
 
 
 def killed(world: int, act: Callable[[], None], when: Callable[[], bool]) -> None:
     """Kill -9 for all processes as soon as `when`."""
-    processes, end = started(world, act), time.monotonic() + 60
+    processes, end = started(world, act), time.monotonic() + 300
     while not when():
         assert time.monotonic() < end and all(process.exitcode in (None, 0) for process in processes)
         time.sleep(0.005)
