@@ -8,11 +8,13 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import tarfile
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -167,6 +169,31 @@ def test_tar_files_give_the_photos_of_a_folder(photos: Path, tmp_path: Path):
     assert list(tars.photos(tars.units()[1]))[-1][0] == "1.tar"  # listed, not fatal
     with pytest.raises(ValueError, match="wanted a folder, a tar file or hf:owner/name"):
         source(str(tmp_path / "nothing"))
+
+
+class Streamed(list):
+    """What `datasets.load_dataset(..., streaming=True)` gives, as far as we use it."""
+
+    num_shards = 2
+
+    def cast_column(self, column, feature):
+        assert (column, feature) == ("image", "undecoded")
+        return self
+
+    def shard(self, num_shards, index):
+        return self[index::num_shards]
+
+
+def test_a_data_set_of_the_hub_is_streamed_shard_by_shard(monkeypatch):
+    rows = Streamed({"image": {"bytes": content}} for content in (b"a", b"b", None, b"d"))
+    library = SimpleNamespace(load_dataset=lambda name, split, streaming: rows, Image=lambda decode: "undecoded")
+    monkeypatch.setitem(sys.modules, "datasets", library)
+    stream = source("hf:owner/photos:val")
+    assert stream.units() == [["0"], ["1"]]
+    assert list(stream.photos(["0"])) == [("owner/photos/val-0-0", b"a"), ("owner/photos/val-0-1", b"")]
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(ValueError, match="without the package datasets"):
+        stream.units()
 
 
 def test_a_service_that_does_not_answer_is_replaced_and_not_asked_without_consent(photo):
