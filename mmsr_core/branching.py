@@ -53,5 +53,5 @@ def _call(block: torch.nn.Module, heard: Mapping[str, Any], x: Tensor, emb: Tens
 
 
 def _each(x: Tensor, contexts: Tensor) -> Tensor:
-    """One row a context."""
-    return x if len(x) == len(contexts) else x.repeat(len(contexts) // len(x), 1, 1, 1)
+    """One row a context. `repeat` would lose the channels-last order, and all after it would be reordered."""
+    return x if len(x) == len(contexts) else torch.cat([x] * (len(contexts) // len(x)))
