@@ -30,10 +30,11 @@ from mmsr_core.settings import TEMPERATURE_RANGE
 from mmsr_core.tokens import Tokenizers
 from mmsr_core.training.degradation import blur, gaussian_kernels
 
-TURNED, LOW = 0.5, 0.75  # share of the δ of a turned picture that are not 1, and of these the share below 1
+ANOTHER = 0.3  # share of the turned pictures with a second dial, anywhere in its range
 PASTED = 0.3  # share of pictures with a piece of another's map
 OBJECTS = ("person", "animal", "vehicle", "furniture", "object", "food")
 NEAR, REACH = 0.65, 0.5  # depth (0 far, 1 near) from which all is sharp; distance over which the blur grows to its full
+SOFT = 0.9  # sigma of a picture that the text calls blurry, in output pixels
 LENS = 4.0  # sigma of the strongest blur, in output pixels
 
 
@@ -43,22 +44,23 @@ class Dials:
 
     tokens: Tokenizers
 
-    def draw(self, count: int, rng: np.random.Generator, easy: bool = False) -> Tensor:
-        """δ (2 * count, modalities): 1 in the first half, and in the second where a dial is left alone.
+    def draw(self, count: int, rng: np.random.Generator, easy: bool = False) -> tuple[Tensor, Tensor]:
+        """δ (2 * count, modalities) and which pictures are to be soft (2 * count,); the first half is neutral.
 
-        `easy` turns one of the dials that have an effect, to the lowest δ.
+        Of a turned picture one of the dials that have an effect is below 1, or else its words say that it is blurry.
+        `easy` turns a dial to the lowest δ, and no words.
         """
-        shape = (count, len(MODALITIES))
-        if easy:
-            able = [column for column, row in enumerate(MODALITIES) if row.name in EFFECTS]
-            delta = np.ones((2 * count, len(MODALITIES)))
-            delta[np.arange(count) + count, rng.choice(able, count)] = TEMPERATURE_RANGE[0]
-            return torch.from_numpy(delta).float()
-        below = TEMPERATURE_RANGE[0] ** rng.random(shape)
-        above = TEMPERATURE_RANGE[1] ** rng.random(shape)
-        turned = np.where(rng.random(shape) < LOW, below, above)
-        turned = np.where(rng.random(shape) < TURNED, turned, 1.0)
-        return torch.from_numpy(np.concatenate([np.ones(shape), turned])).float()
+        able = [column for column, row in enumerate(MODALITIES) if row.name in EFFECTS]
+        which = rng.integers(0 if easy else -1, len(able), count)  # -1: the words
+        delta, soft = np.ones((2 * count, len(MODALITIES))), np.zeros(2 * count, bool)
+        for row, turned in enumerate(which, start=count):
+            if turned < 0:
+                soft[row] = True
+            else:
+                delta[row, able[turned]] = TEMPERATURE_RANGE[0] ** (1 if easy else rng.random() ** 0.5)
+            if not easy and rng.random() < ANOTHER:
+                delta[row, rng.choice(able)] = np.exp(rng.uniform(*np.log(TEMPERATURE_RANGE)))
+        return torch.from_numpy(delta).float(), torch.from_numpy(soft)
 
     def pasted(self, ids: Tensor, rng: np.random.Generator) -> Tensor:
         """ids (B, maps, N): in a share of the pictures a rectangle of every map is the next picture's."""
@@ -87,6 +89,14 @@ class Dials:
 def strength(delta: Tensor) -> Tensor:
     """δ <= 1 -> how much of the effect: 0 at 1, 1 at the lowest δ; (B, 1, 1, 1)."""
     return (delta.log() / math.log(TEMPERATURE_RANGE[0])).clamp(0, 1)[:, None, None, None]
+
+
+def softened(photo: Tensor) -> Tensor:
+    """The target of a text that calls the picture blurry: as much softer as guidance by the words is to sharpen.
+
+    (B, 3, H, W) -> same. Noise and JPEG blocks are no good targets: the mean of what they might be is a clean picture.
+    """
+    return _soft(photo, SOFT) if len(photo) else photo
 
 
 def depth_of_field(photo: Tensor, depth: Tensor, amount: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """Stage `diffusion`: connector and U-Net, on frozen codec and tokens.
 
 Every sample: a window of a photo, degraded; map tokens of its labels or of the degraded picture; its caption.
-Each modality is dropped to its null token with probability 0.1 (paper, section 4.1). In a share of the samples the
-*target* is a flawed photo and the caption says so, which gives the negative text its meaning; in a share of them a
-temperature is turned and the target shows what that is to do (`dials.py`).
+Each modality is dropped to its null token with probability 0.1 (paper, section 4.1). Every picture is there twice: with
+neutral temperatures and good words, and with a turned temperature or with words that call it blurry; the target shows
+what that is to do (`dials.py`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.settings import declared
 from mmsr_core.tokens import Tokenizers
 from mmsr_core.training.cache import TokenStore
-from mmsr_core.training.data import PHOTO, PhotoStore, random_source
-from mmsr_core.training.degradation import Degradation, flawed
-from mmsr_core.training.dials import Dials
+from mmsr_core.training.data import PhotoStore, random_source
+from mmsr_core.training.degradation import Degradation
+from mmsr_core.training.dials import Dials, softened
 from mmsr_core.training.loop import TrainConfig, fit
 from mmsr_core.training.losses import Adversary, PerceptualLoss
 from mmsr_core.training.prompts import captions
@@ -34,31 +34,26 @@ from mmsr_core.training.samples import Sheet
 from mmsr_core.weights import build_connector, build_scheduler, build_unet, save_half
 
 DROP = 0.1  # of each modality to its null token
-SHRUNK = 0.6  # share of the batches with maps whose windows are shrunk to half, and are four times as many
-LAST = 0.6  # share of samples at the last time step, pure noise: the first step of every sampler
+CROP = 128  # side in pixels of the windows of which `--batch` are seen at once; of larger ones it is fewer
+SHRUNK = 0.75  # share of the batches whose windows are shrunk to half, and are four times as many
+BLURRY = ("blurry", "blurry, low quality", "blurry, noisy, jpeg artifacts, low quality")
+LAST = 0.8  # share of samples at the last time step, pure noise: the first step of every sampler
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     TrainConfig.add_arguments(parser, out=Path("runs/diffusion"), lr=2e-4, sheet_minutes=12.0)
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
-    parser.add_argument(
-        "--tokens", action="store_true", help="with the cached map tokens; without them all maps are null"
-    )
     parser.add_argument("--parts", type=Path, required=True, help="folder with codec/, vq/, tokenizer/, text_encoder/")
     parser.add_argument("--init", type=Path, help="a saved pipeline whose connector and U-Net are the start")
     parser.add_argument("--perceptual-weights", type=Path, required=True)
-    parser.add_argument(
-        "--crop", type=int, default=128, help="side of a window in HR pixels, where no tokens are given"
-    )
     parser.add_argument("--pixel", type=float, default=20.0)
     parser.add_argument("--perceptual", type=float, default=8.0)
     parser.add_argument("--adversarial", type=float, default=0.0)
     parser.add_argument("--adversarial-from", type=float, default=0.3)
     parser.add_argument(
-        "--rollout", type=float, default=0.75, help="share of samples that start from the model's own guess"
+        "--rollout", type=float, default=1.0, help="share of samples that start from the model's own guess"
     )
     parser.add_argument("--easy", type=int, default=600, help="first steps, with one dial fully turned and pure noise")
-    parser.add_argument("--flawed", type=float, default=0.15, help="share of samples with a flawed target")
     parser.add_argument("--strength", type=float, default=1.0)
     parser.add_argument("--latents", type=int, default=128, help="0 trains the ablation without the connector")
     parser.add_argument("--save", type=Path, help="folder for the trained pipeline")
@@ -69,11 +64,11 @@ class Batch:
     lr: Tensor  # (B, 3, h, w)
     target: Tensor  # (B, 3, 4h, 4w)
     text: Tensor  # (B, 77) ids
-    maps: Tensor | None  # (B, 3, tokens) ids
+    maps: Tensor  # (B, 3, tokens) ids
     drop: Tensor  # (B, 4) bool, in token order
     delta: Tensor  # (B, 4) temperatures, in token order
     form: str  # of the temperature
-    clean: Tensor  # (B,) bool, target is no flawed one
+    clean: Tensor  # (B,) bool, the target is not softened
     easy: bool
     shift: tuple[int, int]
     generator: torch.Generator
@@ -85,7 +80,7 @@ class Batches:
 
     store: PhotoStore
     tokens: Tokenizers
-    tokens_of: TokenStore | None  # map ids of the photos' windows; None trains with null maps and neutral dials
+    tokens_of: TokenStore  # map ids of the photos' windows
     dials: Dials
     args: Namespace
 
@@ -94,38 +89,32 @@ class Batches:
         rng, generator = random_source(args.seed, step, rank, device)
         index, photo, maps = self._pictures(rng, device)
         drop = torch.from_numpy(rng.random((len(photo), len(MODALITIES))) < DROP).to(device)
-        lr, delta, wanted = Degradation(args.strength)(photo, generator), torch.ones(drop.shape, device=device), photo
-        if maps is not None:
-            maps = self.dials.pasted(maps, rng)
-            lr, wanted, maps, drop = (torch.cat([part, part]) for part in (lr, photo, maps, drop))
-            index, delta = np.tile(index, 2), self.dials.draw(len(photo), rng, step < args.easy).to(device)
-            wanted = self.dials.targets(wanted, maps, delta, drop)
-        bad, words = flawed(wanted, generator)
-        clean = torch.from_numpy(rng.random(len(wanted)) >= args.flawed).to(device)
-        target = torch.where(clean[:, None, None, None], wanted, bad)
-        flaws = [None if ok else said for ok, said in zip(clean.tolist(), words)]
+        lr, maps = Degradation(args.strength)(photo, generator), self.dials.pasted(maps, rng)
+        easy, count = step < args.easy, len(photo)
+        index = np.tile(index, 2)
+        lr, target, maps, drop = (torch.cat([part, part]) for part in (lr, photo, maps, drop))
+        delta, soft = (part.to(device) for part in self.dials.draw(count, rng, easy))
+        drop[count:] &= delta[count:] == 1  # a dial is turned where there is something to hear
+        drop[:count] = drop[count:]
+        target = self.dials.targets(target, maps, delta, drop)
+        target[soft] = softened(target[soft])
+        flaws = [str(rng.choice(BLURRY)) if bad else None for bad in soft.tolist()]
         texts = captions([self.store.captions[i] for i in index], flaws, rng)
         text = torch.cat([self.tokens.text_ids(t) for t in texts]).to(device)
         form, shift = str(rng.choice(declared("temperature_form").metadata["choices"])), rng.integers(0, 16, 2)
-        easy = maps is not None and step < args.easy
-        return Batch(lr, target, text, maps, drop, delta, form, clean, easy, tuple(shift.tolist()), generator)
+        return Batch(lr, target, text, maps, drop, delta, form, ~soft, easy, tuple(shift.tolist()), generator)
 
-    def _pictures(self, rng: np.random.Generator, device: torch.device) -> tuple[np.ndarray, Tensor, Tensor | None]:
-        """Photo indices (B,), pictures (B, 3, H, W) and map ids (B, 3, tokens), or None without a cache.
+    def _pictures(self, rng: np.random.Generator, device: torch.device) -> tuple[np.ndarray, Tensor, Tensor]:
+        """Photo indices (B,), pictures (B, 3, H, W) and map ids (B, 3, tokens).
 
         All windows of a batch have one side, and larger ones come in smaller batches; half of the maps are those of the
         photo, half those that were read in its degraded version.
         """
-        count = self.args.batch
-        if self.tokens_of is None:
-            index = rng.integers(len(self.store), size=count)
-            corners = rng.integers(0, PHOTO - self.args.crop + 1, size=(count, 2))
-            return index, self.store.crops(index, corners, self.args.crop, str(device)), None
         windows, ids = self.tokens_of.windows, self.tokens_of.ids
         side = int(rng.choice(windows[:, :, 2].ravel()))
         rows = np.argwhere(windows[..., 2] == side)
         shrink = 2 if rng.random() < SHRUNK else 1
-        count = max(round(count * (self.args.crop * shrink / side) ** 2 / 2), 1)  # each is there twice
+        count = max(round(self.args.batch * (CROP * shrink / side) ** 2 / 2), 1)  # each is there twice
         index, which = rows[rng.integers(len(rows), size=count)].T
         photo = self.store.crops(index, windows[index, which, :2].astype(int), side, str(device))
         photo = F.interpolate(photo, scale_factor=1 / shrink, mode="area")
@@ -180,8 +169,7 @@ class DiffusionLoss:
             condition = self.codec.condition(batch.lr)
             z0 = self.codec.encode(batch.target, condition)
             tokens = {"text": self.tokens.text_states(batch.text)}
-            codes = [None] * 3 if batch.maps is None else [self.tokens.map_codes(batch.maps[:, i]) for i in range(3)]
-            tokens |= dict(zip(self.maps, codes))
+            tokens |= {name: self.tokens.map_codes(batch.maps[:, i]) for i, name in enumerate(self.maps)}
         time = self._times(len(z0), batch)
         last = time == len(self.alphas) - 1
         alpha = self.alphas.to(z0)[time][:, None, None, None]
@@ -198,8 +186,7 @@ class DiffusionLoss:
         latent = 2 * (weight * F.smooth_l1_loss(made, z0, reduction="none")).mean()
         pixel = (picture - batch.target).abs().mean()
         values = {"loss": latent + args.pixel * pixel, "latent": latent, "pixel": pixel}
-        if batch.maps is not None:
-            values["follows"] = follows(made, z0)
+        values["follows"] = follows(made, z0)
         if args.perceptual > 0:
             seen = self.perceptual(picture.clamp(-1.1, 1.1), batch.target, batch.shift).mean()
             values |= {"loss": values["loss"] + args.perceptual * seen, "perceptual": seen}
@@ -264,7 +251,7 @@ def main(args: Namespace) -> None:
     tokens = Tokenizers.load(args.parts, device)
     codec = PatchCodec.from_pretrained(args.parts / "codec").to(device).eval().requires_grad_(False)
     store, val = PhotoStore.open(args.cache, "train"), PhotoStore.open(args.cache, "val")
-    cached = TokenStore.open(args.cache, "train") if args.tokens else None
+    cached = TokenStore.open(args.cache, "train")
     pipeline = start(args, tokens, codec)
     pipeline.register_modules(codec=codec, vq=tokens.vq, text_encoder=tokens.text_encoder)
     adversary = Adversary(device=device)

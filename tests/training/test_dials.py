@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.palette import COLORS, NAMES
-from mmsr_core.training.dials import Dials, along_edges, depth_of_field, objects_out, strength
+from mmsr_core.training.dials import Dials, along_edges, depth_of_field, objects_out, softened, strength
 
 COLUMN = {row.name: i for i, row in enumerate(MODALITIES)}
 
@@ -68,13 +68,20 @@ def test_neutral_and_dropped_dials_leave_the_photo_alone(pipeline, photo):
     assert not torch.equal(Dials(tokens).targets(photo, ids, turned, kept), photo)
 
 
+def test_soft_targets_lose_detail(photo):
+    assert detail(softened(photo)) < detail(photo)
+    assert softened(photo[:0]).shape == (0, 3, 64, 64)
+
+
 def test_draws_stay_in_range_and_pastes_come_from_the_neighbour(pipeline):
     dials, rng = Dials(pipeline.tokenizers), np.random.default_rng(0)
-    delta = dials.draw(500, rng)
-    assert delta.shape == (1000, len(COLUMN)) and (delta[:500] == 1).all()
-    assert 0.4 <= delta.min() < 0.5 and 8 < delta.max() <= 10
-    assert 0.4 < (delta[500:] == 1).float().mean() < 0.6
-    ids = torch.arange(8)[:, None, None].expand(8, 3, 16)
+    delta, soft = dials.draw(500, rng)
+    assert delta.shape == (1000, len(COLUMN)) and (delta[:500] == 1).all() and not soft[:500].any()
+    assert ((delta[500:] < 1).any(1) | soft[500:] | (delta[500:] > 1).any(1)).all()
+    assert 0.4 <= delta.min() < 0.5 and 8 < delta.max() <= 10 and 0.15 < soft[500:].float().mean() < 0.35
+    delta, soft = dials.draw(50, rng, easy=True)
+    assert not soft.any() and ((delta[50:] < 0.401).sum(1) == 1).all()
+    ids = torch.arange(20)[:, None, None].expand(20, 3, 16)
     pasted = dials.pasted(ids, rng)
     changed = pasted != ids
     assert changed.any() and torch.equal(pasted[changed], ids.roll(1, 0)[changed])
