@@ -89,7 +89,7 @@ def test_did_my_edits_matter(page: Page, photo_file: Path):
 def test_worked_example_needs_no_photo_and_leaves_the_visitors_alone(page: Page):
     page.get_by_role("tab", name="Compare").click()
     page.locator("#worked").click()
-    expect(page.locator("#compare-save")).to_be_enabled(timeout=60_000)
+    expect(page.locator("#compare-save")).to_be_enabled(timeout=120_000)
     expect(page.locator("#compare-numbers")).to_contain_text("depth temperature 0.4")
     expect(page.locator("#compare-numbers")).to_contain_text("depth temperature 10")
     page.get_by_role("tab", name="Studio").click()
@@ -112,7 +112,7 @@ def test_batch_reports_each_file_and_packs_one_zip(page: Page, photo_file: Path,
 
 
 def test_a_stopped_batch_keeps_what_is_done(page: Page, photo_file: Path, other_file: Path):
-    set_number(page, "steps", 60)
+    set_number(page, "steps", 100)
     page.get_by_role("tab", name="Batch").click()
     page.locator("#batch-files input[type=file]").set_input_files([photo_file, other_file])
     expect(page.locator("#batch-files")).to_contain_text("valley")
