@@ -59,7 +59,7 @@ def test_equal_texts_make_the_weight_irrelevant(pipeline, photo, maps):
 
 
 def test_the_maps_matter_in_m_cfg_and_not_in_cfg(pipeline, photo, maps):
-    turned = {**maps, "depth": maps["depth"].transpose(Image.Transpose.FLIP_LEFT_RIGHT)}
+    turned = {**maps, "depth": photo.convert("L")}
     assert not np.array_equal(run(pipeline, photo, maps), run(pipeline, photo, turned))
     cfg = QUICK.with_(guidance="cfg")
     assert np.array_equal(run(pipeline, photo, maps, cfg), run(pipeline, photo, turned, cfg))
