@@ -40,6 +40,7 @@ def test_phone_has_tabs_and_no_sideways_scroll(context: BrowserContext, address:
         page.wait_for_timeout(200)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, pane
         expect(page.locator("#run")).to_be_in_viewport()
+        assert page.locator("#run-bar").bounding_box()["height"] < 100
     expect(page.locator("#pane-maps")).to_be_hidden()
     run_on_phone(page)
     for tab in ("Compare", "Batch", "Help"):
