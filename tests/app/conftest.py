@@ -29,7 +29,7 @@ FLAGS = [
     "--disable-sync",
 ]
 PATIENCE = 120_000  # ms: the machine may be busy
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="session")
