@@ -12,6 +12,7 @@ from PIL import Image
 from mmsr_core import color
 from mmsr_core.evaluation.datasets import SCALE, DataSet, Sample, pictures
 from mmsr_core.evaluation.edits import Box, box_of, edited
+from mmsr_core.evaluation.timing import clock
 from mmsr_core.images import open_photo
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.recipe import Recipe, record
@@ -172,10 +173,12 @@ def _restored(arm: Arm, scene: Scene) -> Made:
         given["text"], sources["text"] = arm.caption, "edited"
     if arm.edit is not None:
         given[arm.edit], sources[arm.edit] = edited(arm.edit, given[arm.edit], scene.box), "edited"
+    start = clock()
     result = upscaler.restore(scene.lr, given, arm.settings)
+    seconds = clock() - start
     info = upscaler.info
     recipe = record(arm.settings, result.seed, info.preset, info.hash, given, sources, scene.lr)
-    return Made(result.finish(), result.seconds, result.attention, recipe)
+    return Made(result.finish(), seconds, result.attention, recipe)
 
 
 METHODS: dict[str, Callable[[Arm, Scene], Made]] = {
