@@ -50,23 +50,22 @@ def main(args: Namespace) -> None:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     upscaler = Upscaler.load(args.preset, args.weights, "cpu")
+    args.out.mkdir(parents=True, exist_ok=True)
+    about = {"machine": machine(), "threads": torch.get_num_threads(), "preset": upscaler.info.preset}
+    about |= {"weights": upscaler.info.hash, "quick": args.quick}
     tables = []
     for name, part in PARTS.items():
         if args.only in (None, name):
             tables += part(upscaler, args)
             sys.stdout.write(markdown(tables[-1:]) + "\n")
             sys.stdout.flush()
-    args.out.mkdir(parents=True, exist_ok=True)
-    about = {
-        "machine": machine(),
-        "threads": torch.get_num_threads(),
-        "preset": upscaler.info.preset,
-        "weights": upscaler.info.hash,
-        "quick": args.quick,
-    }
-    (args.out / "bench.md").write_text(f"{machine()}\n\n{markdown(tables)}")
-    (args.out / "bench.json").write_text(json.dumps({**about, "tables": [asdict(table) for table in tables]}, indent=1))
+            _write(args.out, about, tables)
     sys.stdout.write(f"{machine()}\n")
+
+
+def _write(folder: Path, about: dict, tables: list[Table]) -> None:
+    (folder / "bench.md").write_text(f"{about['machine']}\n\n{markdown(tables)}")
+    (folder / "bench.json").write_text(json.dumps({**about, "tables": [asdict(table) for table in tables]}, indent=1))
 
 
 def machine() -> str:

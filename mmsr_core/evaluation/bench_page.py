@@ -90,7 +90,7 @@ def _visited(address: str, folder: Path, count: int) -> tuple[list[float], int]:
     """Seconds of every visit that got its picture, and how many did not."""
     from gradio_client import Client, handle_file
 
-    clients = [Client(address, verbose=False) for _ in range(count)]
+    clients = [Client(address, verbose=False, httpx_kwargs={"timeout": START}) for _ in range(count)]
     photos = [folder / f"{count}-{number}.png" for number in range(count)]
     for number, path in enumerate(photos):
         Image.fromarray(np.random.default_rng([count, number]).integers(0, 256, (SIDE, SIDE, 3), np.uint8)).save(path)

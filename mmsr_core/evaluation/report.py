@@ -102,10 +102,11 @@ def _charts(experiment: Experiment, results: Results, data: DataSet, folder: Pat
 def _grid(experiment: Experiment, data: DataSet, out: Path, folder: Path, count: int) -> list[Block]:
     if not experiment.grid or count < 1:
         return []
-    rows, columns = [], list(experiment.grid)
+    first = data.samples[0].name
+    rows, columns = [], [arm for arm in experiment.grid if picture_path(out, data.name, arm, first).exists()]
     for sample in data.limited(count).samples:
         lr, hr = data.pair(sample)
-        cells = [Image.open(picture_path(out, data.name, arm, sample.name)).convert("RGB") for arm in experiment.grid]
+        cells = [Image.open(picture_path(out, data.name, arm, sample.name)).convert("RGB") for arm in columns]
         cells += [] if hr is None else [hr]
         box = figures.busiest(cells[-1])
         rows.append([cell.crop(box) for cell in cells])

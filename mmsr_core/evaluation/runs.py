@@ -52,7 +52,11 @@ class Work:
 
     def total(self) -> int:
         """Pictures to make or find."""
-        return len(self.arms) * sum(len(data.samples) for data in self.sets)
+        return sum(len(self.possible(data)) * len(data.samples) for data in self.sets)
+
+    def possible(self, data: DataSet) -> list[Arm]:
+        """The arms that a data set allows: without reference none can be read from it."""
+        return [arm for arm in self.arms if arm.source != "hr" or data.samples[0].hr is not None]
 
 
 @dataclass
@@ -94,7 +98,7 @@ def run(work: Work) -> Iterator[dict[str, Any]]:
     for data in work.sets:
         for sample in data.samples:
             scene, baseline = Scene(data, sample, work.models), None
-            for arm in _baseline_first(work):
+            for arm in _baseline_first(work, data):
                 row = _row(work, store, arm, scene, baseline)
                 if arm.label == work.baseline:
                     baseline = picture_path(work.out, data.name, arm.label, sample.name)
@@ -102,8 +106,8 @@ def run(work: Work) -> Iterator[dict[str, Any]]:
         yield from _set_rows(work, store, data)
 
 
-def _baseline_first(work: Work) -> list[Arm]:
-    return sorted(work.arms, key=lambda arm: arm.label != work.baseline)
+def _baseline_first(work: Work, data: DataSet) -> list[Arm]:
+    return sorted(work.possible(data), key=lambda arm: arm.label != work.baseline)
 
 
 def _row(work: Work, store: Store, arm: Arm, scene: Scene, baseline: Path | None) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def test_a_large_picture_is_measured_in_a_process_of_its_own() -> None:
 
 def test_visitors_without_a_picture_are_counted(tmp_path: Path, monkeypatch) -> None:
     class Client:
-        def __init__(self, address: str, verbose: bool) -> None:
+        def __init__(self, address: str, **options: object) -> None:
             self.number = len(clients)
             clients.append(self)
 
