@@ -25,7 +25,7 @@ KINDS = {
     "temperature": "Sweep of one temperature",
     "edits": "Did my edits matter?",
 }
-WORKED = (2, "depth", (0.4, 10.0))  # example photo, modality, temperatures
+WORKED = (0, "depth", (0.4, 10.0))  # example photo, modality, temperatures
 
 
 @dataclass
