@@ -49,8 +49,8 @@ before the run.
 ### The knobs in plain words
 * **Temperature** of a modality: 1 is neutral, above 1 it is heard less, below 1 the result leans on it. Lower *depth*
   blurs what is far away; lower *segmentation* makes objects crisper than what is behind them; lower *edges* sharpens
-  along the lines of the edge map. That is what the dials were taught; how far the loaded weights follow is measured: the
-  bundled ones do it faintly, and a low *depth* temperature softens near things too.
+  along the lines of the edge map. That is what the dials were taught; the bundled weights do it faintly, and with them
+  a low *depth* temperature softens near things too.
 * **Guidance weight w**: how far the result is pushed away from the negative text; other tools call this CFG w + 1.
 * **Guidance**: *m-cfg* keeps the modalities in both branches, so only the text is pushed; *null-cfg* has them in one
   branch; *cfg* uses the text alone. The Compare tab shows them side by side at the same seed.
