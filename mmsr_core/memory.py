@@ -6,6 +6,7 @@ A run that is out of memory starts again with the same seed and tiles of half th
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 Run = Callable[[Settings, tuple[str, ...]], "Iterator[Step]"]
 SCALE = 4  # the model's own
 OUTPUT_BYTES = 210  # bytes a pixel of the whole x4 picture: latents, condition, pictures (measured on CPU at 2048 px)
+LOADING = threading.RLock()  # held while networks are built or loaded: libraries change global state meanwhile
 _CPU_ALLOCATOR = "DefaultCPUAllocator"  # torch raises a plain RuntimeError where the CPU's memory is used up
 
 

@@ -100,7 +100,8 @@ class Upscaler:
 
         from mmsr_core.pipeline import MMSRPipeline
 
-        pipeline = MMSRPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+        with memory.LOADING:
+            pipeline = MMSRPipeline.from_pretrained(folder, torch_dtype=torch.float32)
         if not pipeline.connector.config.trained:
             raise ValueError(
                 f"weights: got {folder.name}, whose connector is untrained, wanted trained ones; train it with "
@@ -114,8 +115,10 @@ class Upscaler:
         from mmsr_core.weights import build_tiny
 
         scratch = tempfile.TemporaryDirectory(prefix="mmsr-tiny-")
-        build_tiny(Path(scratch.name))
-        upscaler = cls(MMSRPipeline.from_pretrained(scratch.name), row, Path(scratch.name), device, models)
+        with memory.LOADING:
+            build_tiny(Path(scratch.name))
+            pipeline = MMSRPipeline.from_pretrained(scratch.name)
+        upscaler = cls(pipeline, row, Path(scratch.name), device, models)
         upscaler._scratch = scratch  # lives as long as the extractors may still be loaded from it
         return upscaler
 
@@ -290,9 +293,7 @@ def check(modalities: Mapping[str, Image.Image | str], palette: Palette = BUNDLE
 def _known(names: tuple[str, ...] | None, what: str) -> None:
     unknown = sorted(set(names if names is not None else ()) - {row.name for row in MODALITIES})
     if unknown:
-        raise ValueError(
-            f"{what}: got {', '.join(unknown)}, wanted some of {', '.join(row.name for row in MODALITIES)}"
-        )
+        raise ValueError(f"{what}: got {', '.join(unknown)}, wanted some of {', '.join(r.name for r in MODALITIES)}")
 
 
 def _count(part: object) -> int:

@@ -1,5 +1,7 @@
 """The facade: extract once, restore many, costs said before, sentences for what is wrong."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -107,3 +109,10 @@ def test_a_device_that_is_not_there_is_refused():
 
 def test_tiny_is_never_called_trained(upscaler):
     assert not upscaler.info.trained and len(upscaler.info.hash) == 12
+
+
+def test_several_threads_may_load_at_once(photo):
+    with ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(lambda _: Upscaler.load("tiny", device="cpu"), range(4)))
+        read = list(pool.map(lambda upscaler: upscaler.extract(photo), loaded))
+    assert all(set(maps) == set(read[0]) for maps in read)

@@ -14,7 +14,7 @@ LEAST = 512 * 2**20  # bytes that are to stay free beside it
 
 
 class Shelf:
-    """What was loaded, by name. Loading is serial: libraries change global state while they load.
+    """What was loaded, by name. Loading is serial (`memory.LOADING`).
 
     Args:
         device: of torch, whose memory is watched.
@@ -31,7 +31,8 @@ class Shelf:
         with self._lock:
             if name not in self._kept:
                 self.make_room(round(needed * ROOM) if needed else 0)
-                self._kept[name] = load()
+                with memory.LOADING:
+                    self._kept[name] = load()
             self._kept.move_to_end(name)
             return self._kept[name]
 
