@@ -54,7 +54,7 @@ def run(page: Page) -> None:
 
 def desktop(browser: Browser, url: str) -> None:
     page = tab(browser, url, 1440, 900)
-    example(page, 1)
+    example(page, 2)
     set_dial(page, "edge", 0.5)
     run(page)
     save(page, "desktop")
