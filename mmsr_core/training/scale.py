@@ -170,6 +170,9 @@ class Run:
         """Ends the training. The averaged weights, whole, on the first process; every process must call it."""
         self.ema.copy_to(self.trained)
         state = self.accelerator.get_state_dict(self.model)
+        self.accelerator.wait_for_everyone()
+        self.model = self.optimizer = None  # DDP's reducer goes before its process group: the other way round can hang
+        self.accelerator.free_memory()
         self.accelerator.end_training()
         return state
 
