@@ -132,20 +132,15 @@ class Denoiser(nn.Module):
         self,
         given: Tensor,
         time: Tensor,
-        tokens: Mapping[str, Tensor | None],
+        tokens: Mapping[str, Tensor],
         drop: Tensor,
         delta: Tensor,
         form: str = "keys",
     ) -> Tensor:
-        """given (B, C, h, w) latents and condition, tokens {name: (B, N, D) or None}, drop and delta (B, 4), in token
+        """given (B, C, h, w) latents and condition, tokens {name: (B, N, D)}, drop and delta (B, 4), in token
         order -> (B, c, h, w)."""
-        connector, count = self.connector, len(given)
-        parts = []
-        for column, (name, value) in enumerate(tokens.items()):
-            if value is None:
-                parts.append(connector.embedded(name, None, count))
-            else:
-                parts.append(connector.dropped(value, name, drop[:, column]))
+        connector = self.connector
+        parts = [connector.dropped(value, name, rows) for (name, value), rows in zip(tokens.items(), drop.T)]
         tempering = connector.tempering(dict(zip(tokens, delta.T)), form)
         context = connector(connector.token_norm(torch.cat(parts, 1)), tempering)
         return self.unet(given, time, context, cross_attention_kwargs={"grid": given.shape[-2:]}).sample
@@ -217,7 +212,7 @@ class DiffusionLoss:
             return z0, own
         noise = torch.randn(z0.shape, generator=batch.generator, device=z0.device)[own]
         last = torch.full((len(noise),), len(self.alphas) - 1, device=z0.device)
-        seen = {name: None if value is None else value[own] for name, value in tokens.items()}
+        seen = {name: value[own] for name, value in tokens.items()}
         signal = z0.clone()
         signal[own] = model(
             torch.cat([noise, condition[own]], 1), last, seen, batch.drop[own], batch.delta[own], batch.form
