@@ -20,9 +20,11 @@ class Start:
 
 STARTS = {
     "Paper default": Start("m-cfg with w = 2 and every temperature neutral."),
-    "Depth of field": Start("Leans on depth: softer, most of all what is far away.", {"temperature": {"depth": 0.5}}),
+    "Depth of field": Start(
+        "Leans on depth: what is far away is softer, what is near crisper.", {"temperature": {"depth": 0.5}}
+    ),
     "Object pop": Start(
-        "Leans on the segmentation: objects are to be crisper than what is behind them.",
+        "Leans on the segmentation: objects are crisper than what is behind them.",
         {"temperature": {"segmentation": 0.5}},
     ),
     "Crisp edges": Start(

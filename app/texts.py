@@ -49,8 +49,8 @@ before the run.
 ### The knobs in plain words
 * **Temperature** of a modality: 1 is neutral, above 1 it is heard less, below 1 the result leans on it. Lower *depth*
   blurs what is far away; lower *segmentation* makes objects crisper than what is behind them; lower *edges* sharpens
-  along the lines of the edge map. That is what the dials were taught; the bundled weights do it faintly, and with them
-  a low *depth* temperature softens near things too.
+  along the lines of the edge map. An edit of a map moves that to another place: paint something near, an object or a
+  line where you want the picture crisper. How far the bundled weights follow was measured (`assets/results`).
 * **Guidance weight w**: how far the result is pushed away from the negative text; other tools call this CFG w + 1.
 * **Guidance**: *m-cfg* keeps the modalities in both branches, so only the text is pushed; *null-cfg* has them in one
   branch; *cfg* uses the text alone. The Compare tab shows them side by side at the same seed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 from mmsr_core.base import SCALE, BaseUpscaler, enlarged
 
 PATCH = 3 * SCALE**2  # channels of one 4 x 4 RGB patch
+BANDS = (2.0, 6.0)  # sigmas in output pixels: detail finer than the first, and what lies between the two
+GAIN = 4.0  # latent units a unit of gain: about unit variance over what steers a picture
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,16 @@ class Condition:
 
 
 class PatchCodec(ModelMixin, ConfigMixin):
-    """Residual over a base upscaler, as partially whitened 4 x 4 patches on the LR grid. Exactly invertible.
+    """Residual over a base upscaler, as partially whitened 4 x 4 patches on the LR grid, and two maps of gains.
 
-    z = W·unshuffle(hr − up(lr)), W = s·E·diag(σ^−p)·Eᵀ with the eigenvectors E and standard deviations σ of training
-    residuals (closed form, stage `codec`); p = 0 is no whitening, p = 1 full (PCA/ZCA) whitening.
+    The patches are exactly invertible: W·unshuffle(hr − up(lr)), W = s·E·diag(σ^−p)·Eᵀ with the eigenvectors E and
+    standard deviations σ of training residuals (closed form, stage `codec`); p = 0 is no whitening, p = 1 full
+    (PCA/ZCA) whitening.
+
+    The gains say how much of the base's own detail is added or taken away at a place, fine and coarse (`BANDS`): 0
+    leaves it, -1 removes it. A photo has none; they are what maps, temperatures and words act through
+    (`training/dials.py`). A small model soon learns to place a gain, and hardly to repaint the pixels themselves; the
+    connector reads them from its own latents.
 
     Args:
         channels, blocks, head: of the base upscaler.
@@ -36,7 +45,8 @@ class PatchCodec(ModelMixin, ConfigMixin):
     """
 
     factor = SCALE  # output pixels a latent cell
-    latent_channels = PATCH
+    painted_channels, gain_channels = PATCH, len(BANDS)  # of the latents: what the U-Net predicts, and the connector
+    latent_channels = painted_channels + gain_channels
     tile_bytes = 1300  # peak bytes a pixel of one tile in `mini`, U-Net included: twice what was measured in bf16
     bears_half = True  # its condition in bf16 is off by at most about 0.4 grey levels
 
@@ -64,13 +74,31 @@ class PatchCodec(ModelMixin, ConfigMixin):
         features = (features - self.feature_mean[:, None, None]) / self.feature_std[:, None, None]
         return Condition(torch.cat([features, F.pixel_unshuffle(base, SCALE)], 1), base)
 
-    def encode(self, hr: Tensor, condition: Condition) -> Tensor:
-        """hr (B, 3, 4h, 4w) in [-1, 1] -> z (B, 48, h, w)."""
-        return _mixed(self.whiten, F.pixel_unshuffle(hr - condition.base, SCALE))
+    def encode(self, hr: Tensor, condition: Condition, gains: Tensor | None = None) -> Tensor:
+        """hr (B, 3, 4h, 4w) in [-1, 1], gains (B, 2, h, w) or None for none -> z (B, 50, h, w)."""
+        patches = _mixed(self.whiten, F.pixel_unshuffle(hr - condition.base, SCALE))
+        if gains is None:
+            gains = patches.new_zeros(len(patches), len(BANDS), *patches.shape[-2:])
+        return torch.cat([patches, GAIN * gains], 1)
 
     def decode(self, z: Tensor, condition: Condition) -> Tensor:
-        """z (B, 48, h, w) -> picture (B, 3, 4h, 4w), about [-1, 1]."""
-        return condition.base + F.pixel_shuffle(_mixed(self.unwhiten, z), SCALE)
+        """z (B, 50, h, w) -> picture (B, 3, 4h, 4w), about [-1, 1]."""
+        return self.plain(z, condition) + self.gained(z, condition)
+
+    def plain(self, z: Tensor, condition: Condition) -> Tensor:
+        """The picture without its gains."""
+        return condition.base + F.pixel_shuffle(_mixed(self.unwhiten, z[:, :PATCH]), SCALE)
+
+    def gained(self, z: Tensor, condition: Condition) -> Tensor:
+        """What the gains add to the picture, (B, 3, 4h, 4w)."""
+        gains = (z[:, PATCH:] / GAIN).clamp(min=-1)
+        gains = F.interpolate(gains, scale_factor=SCALE, mode="bilinear")
+        sharper, added = condition.base, torch.zeros_like(condition.base)
+        for gain, sigma in zip(gains.split(1, 1), BANDS):
+            softer = softened(condition.base, sigma)
+            added = added + gain * (sharper - softer)
+            sharper = softer
+        return added
 
     @torch.no_grad()
     def fit(self, residuals: Tensor, features: Tensor) -> Tensor:
@@ -89,6 +117,18 @@ class PatchCodec(ModelMixin, ConfigMixin):
         return sigma.flip(0)
 
 
+def softened(picture: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur, sigma in pixels, with mirrored borders. (B, C, H, W) -> same."""
+    reach = math.ceil(2.5 * sigma)
+    taps = torch.arange(-reach, reach + 1, device=picture.device, dtype=picture.dtype)
+    kernel = torch.exp(-0.5 * (taps / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).expand(picture.shape[1], 1, 1, -1)
+    mode = "reflect" if min(picture.shape[-2:]) > reach else "replicate"
+    padded = F.pad(picture, (reach,) * 4, mode=mode)
+    across = F.conv2d(padded, kernel, groups=picture.shape[1])
+    return F.conv2d(across, kernel.transpose(-1, -2), groups=picture.shape[1])
+
+
 def _mixed(matrix: Tensor, patches: Tensor) -> Tensor:
     return torch.einsum("ij,bjhw->bihw", matrix.to(patches.dtype), patches)
 
@@ -100,6 +140,7 @@ class VaeCodec(ModelMixin, ConfigMixin):
     does not follow their size.
     """
 
+    gain_channels = 0
     margin = 32
     tile_bytes = 4800  # the same in `sd2`; measured in full size on a CPU, U-Net in bf16, one tile at once
     bears_half = False
@@ -117,6 +158,10 @@ class VaeCodec(ModelMixin, ConfigMixin):
     @property
     def latent_channels(self) -> int:
         return self.vae.config.latent_channels
+
+    @property
+    def painted_channels(self) -> int:
+        return self.latent_channels
 
     @property
     def condition_channels(self) -> int:

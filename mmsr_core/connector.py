@@ -20,6 +20,8 @@ from torch import Tensor, nn
 
 HEAD = 32  # channels of one attention head, and period of the position code
 TEXT = "text"  # the modality that a bypass hands on
+LOUD = 1.3  # power of 1/δ by which a modality is louder: 3.3 times at δ = 0.4, a twentieth at 10
+READ = 16  # side of the grid on which gains are read: as fine as the tokens of a map
 CYCLES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)  # frequencies of the position code, in cycles a picture side
 
 
@@ -63,7 +65,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor, tempering: Tempering | None = None) -> Tensor:
         """x (B, N, D), context (B, M, D) -> (B, N, D)."""
-        valued = context if tempering is None or tempering.mark is None else context + tempering.mark
+        valued = context if tempering is None or tempering.loudness is None else context * tempering.loudness
         query, key, value = (
             rearrange(layer(t), "b n (h d) -> b h n d", h=self.heads)
             for layer, t in ((self.query, x), (self.key, context), (self.value, valued))
@@ -89,12 +91,12 @@ class Tempering:
     """Attention temperature per key. δ (M,) or (B, M) > 0; below 1 a token is heard more, above 1 less.
 
     "keys" divides the keys, hence the logits, by δ before the joint softmax; "bias" subtracts log δ from the logits.
-    `mark` (B, M, D), where given, joins what is heard, so that the latents know how loud it was (`LatentConnector`).
+    `loudness` (B, M, D), where given, scales what is heard (`LatentConnector`).
     """
 
     delta: Tensor
     form: str = "keys"
-    mark: Tensor | None = None
+    loudness: Tensor | None = None
 
     def apply(self, key: Tensor) -> tuple[Tensor, Tensor | None]:
         """key (B, H, M, d) -> the key to use, and the additive bias (B or 1, 1, 1, M) or None."""
@@ -133,8 +135,9 @@ class LatentConnector(ModelMixin, ConfigMixin):
         spatial: how many latents start at places of a square grid and look around them; a square number.
         text_bypass: the U-Net also sees the text states themselves, beside the latents, which are zero-gated (see
             `bypassed`). For U-Nets that were pretrained on text (`sd2`).
-        marked: what is heard of a modality whose δ is not 1 carries a learnt mark, -log δ times a vector; ours, not the
-            paper's. Attention alone tells a small connector too little of δ for it to act on (`training/dials.py`).
+        loud: what is heard of a modality is scaled by δ to the power of a learnt vector, -LOUD at first; ours, not the
+            paper's. Shares of attention alone tell a small connector too little of δ for it to act on.
+        gains: how many maps of gains are read from the context beside the U-Net (`read`); 0 for none.
         trained: False marks a connector that nobody has trained yet; such a model is refused.
     """
 
@@ -147,7 +150,8 @@ class LatentConnector(ModelMixin, ConfigMixin):
         depth: int = 2,
         spatial: int = 64,
         text_bypass: bool = False,
-        marked: bool = False,
+        loud: bool = False,
+        gains: int = 0,
         trained: bool = True,
     ) -> None:
         super().__init__()
@@ -160,8 +164,8 @@ class LatentConnector(ModelMixin, ConfigMixin):
         self.project = nn.ModuleDict({name: nn.Linear(spec.width, width) for name, spec in self.specs.items()})
         self.null = nn.ParameterDict({name: nn.Parameter(torch.randn(1, 1, width) * 0.5) for name in self.specs})
         self.embedding = nn.ParameterDict({name: nn.Parameter(torch.randn(1, 1, width)) for name in self.specs})
-        marks = self.specs if marked else ()
-        self.mark = nn.ParameterDict({name: nn.Parameter(torch.zeros(1, 1, width)) for name in marks})
+        louder = self.specs if loud else ()
+        self.power = nn.ParameterDict({name: nn.Parameter(torch.full((1, 1, width), -LOUD)) for name in louder})
         self.token_norm = nn.LayerNorm(width)
         self.latent_tokens = nn.Parameter(torch.randn(1, max(latents, 1), width)) if latents > 0 else None
         self.cross = Block(width) if latents > 0 else None
@@ -169,6 +173,10 @@ class LatentConnector(ModelMixin, ConfigMixin):
         self.norm = nn.LayerNorm(width)
         if latents > 0 and self.norm.weight.device.type != "meta":  # an empty shell is about to be loaded
             self._look_around(min(spatial, latents))
+        self.reader = Block(width) if gains > 0 else None
+        self.gain = nn.Linear(width, gains) if gains > 0 else None
+        if gains > 0 and self.gain.weight.device.type != "meta":
+            self._read_around()
         self.gate = nn.Parameter(torch.zeros(latents)) if text_bypass else None
         self.no_text = nn.Parameter(torch.zeros(1, self.specs[TEXT].count, width)) if text_bypass else None
 
@@ -183,6 +191,14 @@ class LatentConnector(ModelMixin, ConfigMixin):
             self.latent_tokens[0, index] = marks[index % len(marks)] + 0.3 * torch.randn(width)
         for layer in (self.cross.attention.query, self.cross.attention.key):
             layer.weight.copy_(1.5 * torch.eye(width))
+
+    @torch.no_grad()
+    def _read_around(self) -> None:
+        """A start from which every place reads the latents around it, and gains nothing."""
+        for layer in (self.reader.attention.query, self.reader.attention.key):
+            layer.weight.copy_(1.5 * torch.eye(self.config.width))
+        for parameter in (self.gain.weight, self.gain.bias):
+            nn.init.zeros_(parameter)
 
     def tokens(self, given: Mapping[str, Tensor], batch: int = 1) -> Tensor:
         """{name: (B, N, D)}; a missing name becomes its null token -> (B, 845, width), normalised.
@@ -254,8 +270,8 @@ class LatentConnector(ModelMixin, ConfigMixin):
         }
         batch = max(map(len, delta.values()))
         per_token = [delta[name].expand(batch, spec.count) for name, spec in self.specs.items()]
-        mark = [self.mark[name] * -value.log()[..., None] for name, value in zip(self.mark, per_token)]
-        return Tempering(torch.cat(per_token, 1), form, torch.cat(mark, 1) if mark else None)
+        loudness = [(self.power[name] * value.log()[..., None]).exp() for name, value in zip(self.power, per_token)]
+        return Tempering(torch.cat(per_token, 1), form, torch.cat(loudness, 1) if loudness else None)
 
     def forward(self, tokens: Tensor, tempering: Tempering | None = None, text: Tensor | None = None) -> Tensor:
         """tokens (B, 845, width) from `tokens()` -> context (B, 128, width), or (B, 845, width) without latents.
@@ -269,6 +285,21 @@ class LatentConnector(ModelMixin, ConfigMixin):
         for block in self.blocks:
             x = block(x)
         return self.norm(x) if text is None else torch.cat([text, self.norm(x)], 1)
+
+    def read(self, context: Tensor) -> Tensor | None:
+        """How much detail the context wants added at each place: (B, 128, width) -> (B, gains, READ, READ), or None.
+
+        Places of a READ x READ grid attend to the context as the U-Net's queries do, but know nothing besides where
+        they are. Ours, not the paper's: see `PatchCodec` for what the gains do.
+        """
+        if self.reader is None:
+            return None
+        return rearrange(self.gain(self.around(context)), "b (h w) g -> b g h w", h=READ)
+
+    def around(self, context: Tensor) -> Tensor:
+        """What each place hears: (B, 128, width) -> (B, READ * READ, width)."""
+        places = 1.4 * position_code(grid_places(READ, READ, context.device), self.config.width).to(context.dtype)
+        return self.reader(places.expand(len(context), -1, -1), context)
 
     @torch.no_grad()
     def attention_mass(self, tokens: Tensor, tempering: Tempering | None = None) -> dict[str, float]:

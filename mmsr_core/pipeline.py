@@ -75,13 +75,18 @@ class Branches:
     """Both contexts of some tiles and the keys and values made from them."""
 
     context: Tensor  # (tiles or twice as many, 128, D): the positive ones, then the negative ones where they count
+    gains: Tensor | None  # (as many, gains, READ, READ), what the connector reads in them; None where it reads nothing
     cache: dict | None  # None makes keys and values anew in each call
 
     @classmethod
     def joined(cls, parts: list[Branches], cached: bool) -> Branches:
         """Several tiles' as one."""
-        pairs = zip(*(part.context.split(1) for part in parts))
-        return cls(torch.cat([context for branch in pairs for context in branch]), {} if cached else None)
+
+        def all_of(*values: Tensor) -> Tensor:
+            return torch.cat([row for branch in zip(*(value.split(1) for value in values)) for row in branch])
+
+        gains = None if parts[0].gains is None else all_of(*(part.gains for part in parts))
+        return cls(all_of(*(part.context for part in parts)), gains, {} if cached else None)
 
 
 class MMSRPipeline(DiffusionPipeline):
@@ -173,7 +178,8 @@ class MMSRPipeline(DiffusionPipeline):
         tempering = self.connector.tempering(settings.temperature, settings.temperature_form)
         texts = [self.connector.bypassed(branch.get(guidance.TEXT)) for branch in seen[:count]]
         text = None if texts[0] is None else torch.cat(texts)  # (2, 77, D) where the text bypasses the connector
-        return Branches(self.connector(tokens, tempering, text), {})  # (2, 128, D)
+        context = self.connector(tokens, tempering, text)  # (2, 128, D)
+        return Branches(context, self.connector.read(context), {})
 
     @torch.no_grad()
     def attention(self, modalities: Given, settings: Settings) -> dict[str, float]:
@@ -193,10 +199,14 @@ class MMSRPipeline(DiffusionPipeline):
     @torch.no_grad()
     def predict(self, z: Tensor, time: Tensor, condition: Tensor, branches: Branches, weight: float) -> Tensor:
         """One guided U-Net call for n tiles: z (n, c, h, w), condition (n, C, h, w) -> prediction (n, c, h, w)."""
-        given, context = (t.to(self.unet.dtype) for t in (torch.cat([z, condition], 1), branches.context))
+        painted = z[:, : self.codec.painted_channels]
+        given, context = (t.to(self.unet.dtype) for t in (torch.cat([painted, condition], 1), branches.context))
         attention = {"cache": branches.cache, **self.hearing(z.shape[-2:])}
         with self.precision():
             out = branched(self.unet, given, time, context, attention).float()
+        if branches.gains is not None:
+            gains = F.interpolate(branches.gains.float(), z.shape[-2:], mode="bilinear")
+            out = torch.cat([out, gains], 1)
         return out if len(out) == len(z) else guidance.combine(*out.chunk(2), weight)
 
     def hearing(self, grid: tuple[int, int]) -> dict[str, object]:

@@ -36,8 +36,8 @@ PRESETS = {
             "mini",
             "MMSR mini (bundled)",
             "A small model trained from scratch by this project on openly licensed photos. Sharpens and cleans x4 on "
-            "any laptop. The temperature dials act faintly, and maps hardly matter at neutral ones. It is not the "
-            "paper's model and cannot invent detail as a large diffusion model does.",
+            "any laptop. Maps, temperatures and words place and scale the detail that it finds; it is not the paper's "
+            "model and cannot invent detail as a large diffusion model does.",
             ASSETS / "models" / "mini",
         ),
         Preset(

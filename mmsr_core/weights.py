@@ -36,8 +36,8 @@ def build_unet(
     plain, attending = len(channels) - 2, 2
     unet = UNet2DConditionModel(
         sample_size=32,
-        in_channels=codec.latent_channels + codec.condition_channels,
-        out_channels=codec.latent_channels,
+        in_channels=codec.painted_channels + codec.condition_channels,
+        out_channels=codec.painted_channels,
         block_out_channels=channels,
         layers_per_block=1,
         down_block_types=("DownBlock2D",) * plain + ("CrossAttnDownBlock2D",) * attending,
@@ -54,7 +54,7 @@ def build_unet(
 
 
 def build_connector(
-    tokens: Tokenizers, width: int = MINI_CONTEXT, latents: int = 128, depth: int = 2, **options: bool
+    tokens: Tokenizers, width: int = MINI_CONTEXT, latents: int = 128, depth: int = 2, **options: int
 ) -> LatentConnector:
     """A fresh connector whose token shapes are those of the frozen parts; `options` as `LatentConnector` has them."""
     shapes = {"text": [tokens.text_length, tokens.text_width, False], "map": [tokens.grid**2, tokens.map_width, True]}
@@ -120,7 +120,12 @@ def build_tiny(folder: Path) -> None:
     shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     text = CLIPTextModel(CLIPTextConfig(vocab_size=len(vocabulary), max_position_embeddings=77, **shape, **ids))
     tokens, codec = Tokenizers(vq, tokenizer, text), PatchCodec(channels=8, blocks=1, head=4)
-    parts = (codec, build_unet(codec, (32, 32, 32), 32), build_connector(tokens, 32, depth=1), build_scheduler())
+    parts = (
+        codec,
+        build_unet(codec, (32, 32, 32), 32),
+        build_connector(tokens, 32, depth=1, gains=codec.gain_channels),
+        build_scheduler(),
+    )
     MMSRPipeline(*parts, vq, tokenizer, text).save_pretrained(folder)
     for name, channels in (("depth", 1), ("segmentation", len(CLASSES))):
         Student(outputs=channels, widths=(8,) * 5, blocks=(0,) * 5, thin=8).save_pretrained(folder / name)

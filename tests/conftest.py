@@ -36,14 +36,15 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pipeline(tiny_folder: Path) -> MMSRPipeline:
-    """Random weights everywhere, the U-Net's last layer included (fresh ones predict nothing there), and a context that
-    is heard (fresh attention hardly moves an 8-bit picture)."""
+    """Random weights everywhere, the last layers included (fresh ones predict nothing there), and a context that is
+    heard (fresh attention hardly moves an 8-bit picture)."""
     pipeline = MMSRPipeline.from_pretrained(tiny_folder)
     torch.manual_seed(1)
     torch.nn.init.normal_(pipeline.unet.conv_out.weight, std=0.2)
     for name, parameter in pipeline.unet.named_parameters():
         if name.endswith("to_v.weight"):
             torch.nn.init.normal_(parameter, std=1.0)
+    torch.nn.init.normal_(pipeline.connector.gain.weight, std=0.1)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -5,7 +5,7 @@ from diffusers import AutoencoderKL
 
 from mmsr_core.base import enlarged
 from mmsr_core.canvas import Canvas
-from mmsr_core.codec import PatchCodec, VaeCodec
+from mmsr_core.codec import BANDS, PatchCodec, VaeCodec, softened
 
 
 def codec() -> PatchCodec:
@@ -30,7 +30,32 @@ def test_decode_inverts_encode():
 def test_zero_latents_are_the_base_picture():
     patch, lr = codec(), torch.rand(1, 3, 8, 8) * 2 - 1
     condition = patch.condition(lr)
-    torch.testing.assert_close(patch.decode(torch.zeros(1, 48, 8, 8), condition), condition.base)
+    zero = torch.zeros(1, patch.latent_channels, 8, 8)
+    torch.testing.assert_close(patch.decode(zero, condition), condition.base)
+
+
+@torch.no_grad()
+def test_gains_take_and_add_the_bases_own_detail():
+    patch, lr = codec(), torch.rand(1, 3, 16, 16) * 2 - 1
+    condition = patch.condition(lr)
+    hr = torch.rand(1, 3, 64, 64) * 2 - 1
+    gains = torch.zeros(1, 2, 16, 16)
+    gains[..., :8] = -1  # all detail of the left half
+    z = patch.encode(hr, condition, gains)
+    torch.testing.assert_close(patch.plain(z, condition), hr, rtol=1e-4, atol=1e-4)
+    added = patch.gained(z, condition)
+    torch.testing.assert_close(added[..., :24], (softened(condition.base, BANDS[-1]) - condition.base)[..., :24])
+    assert not added[..., 40:].any()
+    gains[:, 0], gains[:, 1] = 0.5, 0
+    fine = condition.base - softened(condition.base, BANDS[0])
+    torch.testing.assert_close(patch.gained(patch.encode(hr, condition, gains), condition), 0.5 * fine)
+    torch.testing.assert_close(patch.gained(patch.encode(hr, condition, gains - 9), condition)[:, :, 8:-8, 8:-8],
+                               (softened(condition.base, BANDS[-1]) - condition.base)[:, :, 8:-8, 8:-8])  # fmt: skip
+
+
+def test_blur_keeps_a_constant_and_small_pictures():
+    flat = torch.full((1, 3, 5, 4), 0.3)
+    torch.testing.assert_close(softened(flat, 4.0), flat)
 
 
 def test_whitening_has_unit_variance_and_keeps_order():

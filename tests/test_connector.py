@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmsr_core.connector import Attention, LatentConnector, Tempering, grid_places, position_code
+from mmsr_core.connector import LOUD, READ, Attention, LatentConnector, Tempering, grid_places, position_code
 
 SPECS = [["text", 5, 8, False], ["depth", 16, 12, True], ["edge", 16, 12, True]]
 
@@ -149,3 +149,24 @@ def test_save_and_load_keep_order_and_output(connector, given, tmp_path):
     again = LatentConnector.from_pretrained(tmp_path)
     assert list(again.specs) == ["text", "depth", "edge"]
     assert torch.equal(connector(connector.tokens(given)), again(again.tokens(given)))
+
+
+def test_a_loud_connector_scales_what_it_hears_of_a_turned_modality_only():
+    connector = LatentConnector(SPECS, width=64, latents=16, depth=1, spatial=4, loud=True)
+    tempering = connector.tempering({"depth": 0.4})
+    shares = tempering.loudness[0].split([spec.count for spec in connector.specs.values()])
+    for name, share in zip(connector.specs, shares):
+        expected = torch.full_like(share, 0.4**-LOUD if name == "depth" else 1.0)
+        torch.testing.assert_close(share, expected)
+    assert connector.tempering({"depth": 1.0}) is None
+
+
+@torch.no_grad()
+def test_gains_are_read_on_a_grid_or_not_at_all():
+    torch.manual_seed(0)
+    connector = LatentConnector(SPECS, width=64, latents=64, depth=1, spatial=64, gains=2)
+    context = connector(connector.tokens({}))
+    assert not connector.read(context).any(), "a fresh reader gains nothing"
+    torch.nn.init.normal_(connector.gain.weight)
+    assert connector.read(context).shape == (1, 2, READ, READ)
+    assert LatentConnector(SPECS, width=64, latents=16, depth=1, spatial=4).read(context) is None

@@ -15,6 +15,7 @@ STAGES = {
     "tokens": ("cache", "token ids of every training window, computed once"),
     "base": ("base", "the regression upscaler"),
     "codec": ("codec", "the patch codec's whitening, in closed form"),
+    "steering": ("steering", "the connector and its reader, from tokens to gains"),
     "diffusion": ("diffusion", "connector and U-Net"),
     "prepare-sd2": ("prepare_sd2", "windows and modalities of large photo collections, by many processes"),
     "sd2": ("sd2", "connector and U-Net of the paper's size, on many GPUs"),

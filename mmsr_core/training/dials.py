@@ -1,22 +1,20 @@
-"""What a turned temperature shows, taught by example.
+"""What maps, temperatures and words do to a picture, taught by example.
 
 The paper reports (section 4.3) what its pretrained, large model does at low temperatures: of the depth, more depth of
 field; of the segmentation, objects that stand out; of the edges, sharper detail. A small model trained for hours does
-not come to that by itself. So every picture of a batch is there twice, with all temperatures neutral and with some of
-them turned; where a δ is below 1 the *target* shows that effect, the stronger the lower δ, where the map says. The map
-is the one that the model sees (decoded from its codes), in some samples with a piece of another picture's map pasted
-in, so that an edit acts where it was made. Above 1 a modality is heard less and nothing else happens. Our choice; the
-paper gives no training of this kind.
-
-The context has to be noticed first: turned at random at all time steps, nothing was learnt in 700 steps. One dial at a
-time, at its lowest and from pure noise (`easy`), the effect showed after 160.
+not come to that by itself, so it is shown what each map means: near things, textured classes and lines owe part of
+their crispness to the map (`NEUTRAL`). At neutral temperatures the picture's own maps give the photo itself; a lower δ
+gives more, and then far things are out of focus and the surroundings of objects soft; a higher one or the null token
+less; another map puts the crispness elsewhere; words that call the picture blurry take a little of it. All of that is a
+map of gains on the picture's own detail, which is part of the latents (`PatchCodec`). Our choice; the paper gives no
+training of this kind.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -24,121 +22,159 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from mmsr_core.codec import softened
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.palette import COLORS, NAMES
 from mmsr_core.settings import TEMPERATURE_RANGE
 from mmsr_core.tokens import Tokenizers
-from mmsr_core.training.degradation import blur, gaussian_kernels
 
-ANOTHER = 0.3  # share of the turned pictures with a second dial, anywhere in its range
-PASTED = 0.3  # share of pictures with a piece of another's map
+TURNED, LOWEST = 0.35, 0.3  # share of the dials that are turned, and of those that are at their lowest
+PASTED = 0.3  # share of the maps with a piece of another picture's
+WORDED = 0.25  # share of the pictures whose words call them blurry
+NEUTRAL = 0.3  # how much of an effect there is at δ = 1
+WORDS = 0.03  # fine detail that such words take: at w = 14 as much is added 14 times
 OBJECTS = ("person", "animal", "vehicle", "furniture", "object", "food")
-NEAR, REACH = 0.65, 0.5  # depth (0 far, 1 near) from which all is sharp; distance over which the blur grows to its full
-SOFT = 0.9  # sigma of a picture that the text calls blurry, in output pixels
-LENS = 4.0  # sigma of the strongest blur, in output pixels
+TEXTURE = {"plant": 0.8, "building": 0.8, "ground": 0.4, "sky": -0.8, "water": 0.0, "other": 0.0}  # objects: 1
+SEEN = 64  # side in pixels at which maps are kept
+MAPS = tuple((column, row.name) for column, row in enumerate(MODALITIES) if row.kind == "map")
+
+
+@dataclass(frozen=True)
+class Steering:
+    """What a batch of B pictures is steered by.
+
+    Attributes:
+        ids: (B, maps, N) map tokens.
+        seen: (B, maps, 3, SEEN, SEEN) the maps that these say, in [-1, 1].
+        delta: (B, modalities) temperatures.
+        drop: (B, modalities) bool, modalities that are null tokens.
+        soft: (B,) bool, the words call the picture blurry.
+    """
+
+    ids: Tensor
+    seen: Tensor
+    delta: Tensor
+    drop: Tensor
+    soft: Tensor
+
+    @classmethod
+    def neutral(cls, ids: Tensor, seen: Tensor) -> Steering:
+        """By maps alone, none of them dropped or turned."""
+        shape = (len(ids), len(MODALITIES))
+        off = torch.zeros(shape, dtype=torch.bool, device=ids.device)
+        return cls(ids, seen, torch.ones(shape, device=ids.device), off, off[:, 0])
+
+    def to(self, device: torch.device) -> Steering:
+        return Steering(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+    def gains_over(self, own: Steering, grid: tuple[int, int]) -> Tensor:
+        """What is added to a photo whose own maps are at neutral; detail that is not there cannot be taken."""
+        return (self.gains(grid) - own.gains(grid)).clamp(min=-1)
+
+    def gains(self, grid: tuple[int, int]) -> Tensor:
+        """How much fine and coarse detail is added (above 0) or taken at each cell of a grid: (B, 2, h, w)."""
+        total = -WORDS * self.soft.float()[:, None, None, None] * torch.tensor([1.0, 0.0])[:, None, None]
+        for index, (column, name) in enumerate(MAPS):
+            heard = amount(self.delta[:, column]) * ~self.drop[:, column, None, None, None]
+            total = total + EFFECTS[name](self.seen[:, index], heard)
+        return F.interpolate(total, grid, mode="area")
 
 
 @dataclass(frozen=True)
 class Dials:
-    """Draws temperatures and makes the targets that belong to them."""
+    """Draws what the pictures of a batch are steered by."""
 
     tokens: Tokenizers
+    _decoded: dict[bytes, Tensor] = field(default_factory=dict, repr=False)
 
-    def draw(self, count: int, rng: np.random.Generator, easy: bool = False) -> tuple[Tensor, Tensor]:
-        """δ (2 * count, modalities) and which pictures are to be soft (2 * count,); the first half is neutral.
+    def draw(self, ids: Tensor, drop: Tensor, rng: np.random.Generator, look: bool = True) -> tuple[Steering, Steering]:
+        """ids (B, maps, N), drop (B, modalities) -> the pictures' own maps at neutral, and what they are steered by.
 
-        Of a turned picture one of the dials that have an effect is below 1, or else its words say that it is blurry.
-        `easy` turns a dial to the lowest δ, and no words.
+        `look`: whether gains are wanted, for which the maps have to be seen.
         """
-        able = [column for column, row in enumerate(MODALITIES) if row.name in EFFECTS]
-        which = rng.integers(0 if easy else -1, len(able), count)  # -1: the words
-        delta, soft = np.ones((2 * count, len(MODALITIES))), np.zeros(2 * count, bool)
-        for row, turned in enumerate(which, start=count):
-            if turned < 0:
-                soft[row] = True
-            else:
-                delta[row, able[turned]] = TEMPERATURE_RANGE[0] ** (1 if easy else rng.random() ** 0.5)
-            if not easy and rng.random() < ANOTHER:
-                delta[row, rng.choice(able)] = np.exp(rng.uniform(*np.log(TEMPERATURE_RANGE)))
-        return torch.from_numpy(delta).float(), torch.from_numpy(soft)
+        own = Steering.neutral(ids, self.seen(ids) if look else torch.zeros(*ids.shape[:2], 3, SEEN, SEEN))
+        delta = torch.ones(drop.shape)
+        for row, index in np.argwhere(rng.random(ids.shape[:2]) < TURNED):
+            lowest = rng.random() < LOWEST
+            delta[row, MAPS[index][0]] = TEMPERATURE_RANGE[0] if lowest else _temperature(rng)
+        soft = torch.from_numpy(rng.random(len(ids)) < WORDED)
+        given = Steering(ids.clone(), own.seen.clone(), delta, drop, soft)
+        for row, index in np.argwhere(rng.random(ids.shape[:2]) < PASTED):
+            self._paste(given, own, row, index, rng)
+        return own, given
 
-    def pasted(self, ids: Tensor, rng: np.random.Generator) -> Tensor:
-        """ids (B, maps, N): in a share of the pictures a rectangle of every map is the next picture's."""
-        side = math.isqrt(ids.shape[-1])
-        grid = rearrange(ids, "b m (h w) -> b m h w", h=side).clone()
-        other = grid.roll(1, 0)
-        for i in np.flatnonzero(rng.random(len(ids)) < PASTED):
-            height, width = rng.integers(side // 4, side, 2)
-            y, x = rng.integers(0, side - height + 1), rng.integers(0, side - width + 1)
-            grid[i, :, y : y + height, x : x + width] = other[i, :, y : y + height, x : x + width]
-        return rearrange(grid, "b m h w -> b m (h w)")
+    def seen(self, ids: Tensor) -> Tensor:
+        """ids (B, maps, N) -> the maps that they say, (B, maps, 3, SEEN, SEEN) in [-1, 1]; kept, decoding is slow."""
+        flat = rearrange(ids, "b m n -> (b m) n").cpu()
+        keys = [row.numpy().astype(np.uint16).tobytes() for row in flat]
+        new = list({key: row for key, row in zip(keys, flat) if key not in self._decoded}.items())
+        if new:
+            rows = torch.stack([row for _, row in new]).to(ids.device)
+            pictures = F.interpolate(self.tokens.reconstruct(rows), (SEEN, SEEN), mode="area").cpu().half()
+            self._decoded.update(zip((key for key, _ in new), pictures))
+        maps = torch.stack([self._decoded[key] for key in keys]).float().to(ids.device)
+        return rearrange(maps, "(b m) c h w -> b m c h w", b=len(ids))
 
-    def targets(self, photo: Tensor, ids: Tensor, delta: Tensor, drop: Tensor) -> Tensor:
-        """photo (B, 3, H, W) in [-1, 1], ids (B, maps, N), delta and drop (B, modalities) -> (B, 3, H, W)."""
-        photo, maps = photo.clone(), [column for column, row in enumerate(MODALITIES) if row.kind == "map"]
-        for index, column in reversed(list(enumerate(maps))):  # depth last: a lens blurs what the others sharpened
-            effect = EFFECTS.get(MODALITIES[column].name)
-            rows = (delta[:, column] < 1) & ~drop[:, column]
-            if effect is None or not rows.any():
-                continue
-            seen = F.interpolate(self.tokens.reconstruct(ids[rows, index]), photo.shape[-2:], mode="bilinear")
-            photo[rows] = effect(photo[rows], seen, strength(delta[rows, column]))
-        return photo.clamp(-1, 1)
-
-
-def strength(delta: Tensor) -> Tensor:
-    """δ <= 1 -> how much of the effect: 0 at 1, 1 at the lowest δ; (B, 1, 1, 1)."""
-    return (delta.log() / math.log(TEMPERATURE_RANGE[0])).clamp(0, 1)[:, None, None, None]
+    @staticmethod
+    def _paste(given: Steering, own: Steering, row: int, index: int, rng: np.random.Generator) -> None:
+        """A rectangle of one map becomes that of the next picture, in tokens and in what is seen."""
+        side, other = math.isqrt(given.ids.shape[-1]), (row + 1) % len(given.ids)
+        height, width = rng.integers(side // 4, side, 2)
+        y, x = rng.integers(0, side - height + 1), rng.integers(0, side - width + 1)
+        for values, theirs, cell in ((given.ids, own.ids, 1), (given.seen, own.seen, SEEN // side)):
+            values, theirs = (v if cell > 1 else rearrange(v, "b m (h w) -> b m h w", h=side) for v in (values, theirs))
+            part = (..., slice(y * cell, (y + height) * cell), slice(x * cell, (x + width) * cell))
+            values[row, index][part] = theirs[other, index][part]
 
 
-def softened(photo: Tensor) -> Tensor:
-    """The target of a text that calls the picture blurry: as much softer as guidance by the words is to sharpen.
+def _temperature(rng: np.random.Generator) -> float:
+    """Anywhere in its range."""
+    return float(np.exp(rng.uniform(*np.log(TEMPERATURE_RANGE))))
 
-    (B, 3, H, W) -> same. Noise and JPEG blocks are no good targets: the mean of what they might be is a clean picture.
+
+def amount(delta: Tensor) -> Tensor:
+    """δ (B,) -> how much of an effect: 1 at the lowest, NEUTRAL at 1, 0 at the highest; (B, 1, 1, 1)."""
+    low, high = (math.log(value) for value in TEMPERATURE_RANGE)
+    turned = torch.where(delta < 1, NEUTRAL + (1 - NEUTRAL) * delta.log() / low, NEUTRAL * (1 - delta.log() / high))
+    return turned.clamp(0, 1)[:, None, None, None]
+
+
+def beyond(amount: Tensor) -> Tensor:
+    """The share of an effect that only a δ below 1 has."""
+    return ((amount - NEUTRAL) / (1 - NEUTRAL)).clamp(0, 1)
+
+
+def depth_of_field(depth: Tensor, amount: Tensor) -> Tensor:
+    """Near things (bright in the depth map) are crisper, and beyond neutral the far ones are out of focus.
+
+    depth (B, 3, h, w) in [-1, 1], amount (B, 1, 1, 1) -> gains (B, 2, h, w).
     """
-    return _soft(photo, SOFT) if len(photo) else photo
+    near = depth.mean(1, keepdim=True) * 0.5 + 0.5  # 0 far, 1 near
+    far = ((0.65 - near) / 0.5).clamp(0, 1)
+    fine = 0.6 * amount * ((near - 0.4) / 0.4).clamp(0, 1) - beyond(amount) * (2 * far).clamp(max=1)
+    return torch.cat([fine, -beyond(amount) * far.square()], 1)
 
 
-def depth_of_field(photo: Tensor, depth: Tensor, amount: Tensor) -> Tensor:
-    """Blurs what the depth map (near = bright) calls far. photo, depth (B, 3, H, W), amount (B, 1, 1, 1)."""
-    near = depth.mean(1, keepdim=True) * 0.5 + 0.5
-    wanted = amount * ((NEAR - near) / REACH).clamp(0, 1) * LENS  # sigma of every pixel
-    sigmas = (0.0, LENS / 4, LENS / 2, LENS)
-    stack = [photo, *(_soft(photo, sigma) for sigma in sigmas[1:])]
-    out = photo
-    for low, high, sharper, softer in zip(sigmas, sigmas[1:], stack, stack[1:]):
-        part = ((wanted - low) / (high - low)).clamp(0, 1)
-        out = torch.where(part > 0, sharper + part * (softer - sharper), out)
-    return out
-
-
-def objects_out(photo: Tensor, classes: Tensor, amount: Tensor) -> Tensor:
-    """Objects gain local contrast and their surroundings lose detail; nothing where there is no object."""
+def objects_out(classes: Tensor, amount: Tensor) -> Tensor:
+    """Each class has its share of fine detail; beyond neutral objects gain contrast and all around them is softer."""
     palette = classes.new_tensor(COLORS / 255 * 2 - 1)
     nearest = torch.cdist(rearrange(classes, "b c h w -> b (h w) c"), palette[None]).argmin(-1)
-    is_object = torch.isin(nearest, nearest.new_tensor([NAMES.index(name) for name in OBJECTS]))
-    mask = rearrange(is_object.to(photo.dtype), "b (h w) -> b 1 h w", h=photo.shape[-2])
-    amount = amount * (mask.mean((1, 2, 3), keepdim=True) > 0.01)
-    mask = _soft(mask, 2.0)
-    objects = photo + 0.5 * amount * (photo - _soft(photo, 4.0))
-    around = photo + 0.8 * amount * (_soft(photo, 1.6) - photo)
-    return mask * objects + (1 - mask) * around
+    table = classes.new_tensor([[TEXTURE.get(name, 1.0), float(name in OBJECTS)] for name in NAMES])
+    shares = rearrange(table[nearest], "b (h w) f -> b f h w", h=classes.shape[-2])
+    texture, objects = softened(shares, 1.0).split(1, 1)
+    popped = beyond(amount) * (objects.mean((1, 2, 3), keepdim=True) > 0.01)
+    fine = torch.lerp(0.5 * amount * texture, torch.full_like(texture, -0.8), popped * (1 - objects))
+    return torch.cat([fine, 0.6 * popped * objects], 1)
 
 
-def along_edges(photo: Tensor, lines: Tensor, amount: Tensor) -> Tensor:
-    """Sharpens along the given lines (white on black)."""
-    near = F.max_pool2d(lines.mean(1, keepdim=True) * 0.5 + 0.5, 5, 1, 2)
-    return photo + 1.2 * amount * _soft(near, 1.0).clamp(0, 1) * (photo - _soft(photo, 1.2))
+def along_edges(lines: Tensor, amount: Tensor) -> Tensor:
+    """Crisper along the given lines (white on black)."""
+    near = F.max_pool2d(lines.mean(1, keepdim=True) * 0.5 + 0.5, 3, 1, 1)
+    return torch.cat([1.4 * amount * near, torch.zeros_like(near)], 1)
 
 
-EFFECTS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+EFFECTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "depth": depth_of_field,
     "segmentation": objects_out,
     "edge": along_edges,
 }
-
-
-def _soft(x: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of (B, C, H, W)."""
-    width = x.new_full((len(x),), sigma)
-    return blur(x, gaussian_kernels(width, width, torch.zeros_like(width), 2 * math.ceil(2.5 * sigma) + 1))

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from mmsr_core.tokens import Tokenizers
+
+BLURRY = ("blurry", "blurry, low quality", "blurry, noisy, jpeg artifacts, low quality")
 GOOD = ("sharp", "clean", "highly detailed", "high quality")
+
+
+def worded(tokens: Tokenizers, photo: list[str], soft: list[bool], rng: np.random.Generator) -> Tensor:
+    """Text ids (B, 77) of the photos' captions, with words that call those blurry that are to be soft."""
+    flaws = [str(rng.choice(BLURRY)) if blurry else None for blurry in soft]
+    return torch.cat([tokens.text_ids(text) for text in captions(photo, flaws, rng)])
 
 
 def captions(photo: list[str], flaws: list[str | None], rng: np.random.Generator) -> list[str]:

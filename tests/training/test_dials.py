@@ -1,4 +1,8 @@
-"""What turned dials do to a target: nothing at 1, each effect in its place, the stronger the lower δ."""
+"""What steers a picture: nothing at neutral with its own maps, each effect in its place, the stronger the lower δ."""
+
+from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,81 +11,141 @@ from torch import Tensor
 
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.palette import COLORS, NAMES
-from mmsr_core.training.dials import Dials, along_edges, depth_of_field, objects_out, softened, strength
+from mmsr_core.training.dials import (
+    EFFECTS,
+    MAPS,
+    NEUTRAL,
+    SEEN,
+    WORDS,
+    Dials,
+    Steering,
+    along_edges,
+    amount,
+    depth_of_field,
+    objects_out,
+)
 
-COLUMN = {row.name: i for i, row in enumerate(MODALITIES)}
+COLUMN = {name: column for column, name in MAPS}
+FULL = torch.ones(1, 1, 1, 1)
+WEAK = torch.full_like(FULL, NEUTRAL)
+LEFT, RIGHT = (..., slice(0, 28)), (..., slice(36, SEEN))
 
 
 @pytest.fixture
-def photo() -> Tensor:
-    return torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 1.6 - 0.8
+def ids(pipeline) -> Tensor:
+    """(12, maps, N) random tokens."""
+    shape = (12, len(MAPS), pipeline.tokenizers.grid**2)
+    return torch.randint(pipeline.vq.config.num_vq_embeddings, shape, generator=torch.Generator().manual_seed(0))
 
 
 def halves(left: float | list[float], right: float | list[float]) -> Tensor:
     """A map with one value on the left and one on the right, in [-1, 1]."""
-    picture = torch.empty(1, 3, 64, 64)
-    picture[..., :32] = torch.tensor(left, dtype=torch.float).reshape(1, -1, 1, 1)
-    picture[..., 32:] = torch.tensor(right, dtype=torch.float).reshape(1, -1, 1, 1)
+    picture = torch.empty(1, 3, SEEN, SEEN)
+    picture[..., : SEEN // 2] = torch.tensor(left, dtype=torch.float).reshape(1, -1, 1, 1)
+    picture[..., SEEN // 2 :] = torch.tensor(right, dtype=torch.float).reshape(1, -1, 1, 1)
     return picture
 
 
-def detail(picture: Tensor) -> Tensor:
-    """Mean gradient."""
-    return picture.diff(dim=-1).abs().mean()
+def colour(name: str) -> list[float]:
+    return (COLORS[NAMES.index(name)] / 255 * 2 - 1).tolist()
 
 
-def test_strength_is_none_at_one_and_full_at_the_lowest_delta():
-    assert strength(torch.tensor([1.0, 0.7, 0.4])).flatten().tolist() == pytest.approx([0, 0.389, 1], abs=1e-3)
+def steering(**turned: float) -> Steering:
+    """One picture's, near on the right, an animal on the left, lines on the left; temperatures by name."""
+    maps = {
+        "depth": halves(-1.0, 1.0),
+        "segmentation": halves(colour("animal"), colour("sky")),
+        "edge": halves(1.0, -1.0),
+    }
+    ids = torch.zeros(1, len(MAPS), 4, dtype=torch.long)
+    neutral = Steering.neutral(ids, torch.stack([maps[name][0] for _, name in MAPS])[None])
+    return replace(neutral, delta=torch.tensor([[turned.get(row.name, 1.0) for row in MODALITIES]]))
 
 
-def test_the_far_side_is_blurred_and_the_near_side_is_not(photo):
-    depth = halves(-1.0, 1.0)
-    weak, strong = (depth_of_field(photo, depth, torch.full((1, 1, 1, 1), amount)) for amount in (0.3, 1.0))
-    assert torch.equal(strong[..., 40:], photo[..., 40:])
-    assert detail(strong[..., :24]) < detail(weak[..., :24]) < detail(photo[..., :24])
+def test_the_amount_falls_from_the_lowest_temperature_to_the_highest():
+    amounts = amount(torch.tensor([0.4, 0.7, 1.0, 3.0, 10.0])).flatten()
+    assert amounts[[0, 2, 4]].tolist() == pytest.approx([1, NEUTRAL, 0], abs=1e-6)
+    assert (amounts.diff() < 0).all()
 
 
-def test_objects_gain_contrast_and_the_rest_loses_detail(photo):
-    colour = lambda name: (COLORS[NAMES.index(name)] / 255 * 2 - 1).tolist()  # noqa: E731
-    out = objects_out(photo, halves(colour("person"), colour("sky")), torch.ones(1, 1, 1, 1))
-    assert detail(out[..., :24]) > detail(photo[..., :24])
-    assert detail(out[..., 40:]) < detail(photo[..., 40:])
-    nothing = objects_out(photo, halves(colour("water"), colour("sky")), torch.ones(1, 1, 1, 1))
-    assert torch.equal(nothing, photo)
+def test_no_amount_gains_nothing():
+    for effect in EFFECTS.values():
+        assert not effect(halves(0.3, -0.3), torch.zeros(1, 1, 1, 1)).any()
 
 
-def test_edges_sharpen_where_the_lines_are(photo):
-    out = along_edges(photo, halves(1.0, -1.0), torch.ones(1, 1, 1, 1))
-    assert detail(out[..., :24]) > detail(photo[..., :24])
-    torch.testing.assert_close(out[..., 44:], photo[..., 44:])
+def test_the_near_side_is_crisper_and_beyond_neutral_the_far_one_is_blurred():
+    weak, strong = (depth_of_field(halves(-1.0, 1.0), value) for value in (WEAK, FULL))
+    assert not weak[LEFT].any() and (weak[:, 0][RIGHT] > 0).all()
+    assert (strong[LEFT] == -1).all() and (strong[:, 0][RIGHT] > weak[:, 0][RIGHT]).all()
 
 
-def test_neutral_and_dropped_dials_leave_the_photo_alone(pipeline, photo):
-    tokens = pipeline.tokenizers
-    ids = torch.zeros(1, 3, tokens.grid**2, dtype=torch.long)
-    neutral, kept = torch.ones(1, len(COLUMN)), torch.zeros(1, len(COLUMN), dtype=torch.bool)
-    assert torch.equal(Dials(tokens).targets(photo, ids, neutral, kept), photo)
-    turned = torch.full_like(neutral, 0.4)
-    assert torch.equal(Dials(tokens).targets(photo, ids, turned, ~kept), photo)
-    above = torch.full_like(neutral, 8.0)
-    assert torch.equal(Dials(tokens).targets(photo, ids, above, kept), photo)
-    assert not torch.equal(Dials(tokens).targets(photo, ids, turned, kept), photo)
+def test_classes_have_their_share_of_detail_and_beyond_neutral_objects_stand_out():
+    classes = halves(colour("person"), colour("sky"))
+    weak, strong = (objects_out(classes, value) for value in (WEAK, FULL))
+    for gains in (weak, strong):
+        assert (gains[:, 0][LEFT] > 0).all() and (gains[:, 0][RIGHT] < 0).all()
+    assert not weak[:, 1].any() and (strong[:, 1][LEFT] > 0.5).all()
+    plant = objects_out(halves(colour("plant"), colour("plant")), FULL)
+    assert (plant[:, 0] > 0).all() and not plant[:, 1].any(), "softened without an object to stand out"
 
 
-def test_soft_targets_lose_detail(photo):
-    assert detail(softened(photo)) < detail(photo)
-    assert softened(photo[:0]).shape == (0, 3, 64, 64)
+def test_edges_are_crisper_where_the_lines_are():
+    gains = along_edges(halves(1.0, -1.0), FULL)[:, 0]
+    assert (gains[LEFT] > 1).all() and not gains[RIGHT].any()
 
 
-def test_draws_stay_in_range_and_pastes_come_from_the_neighbour(pipeline):
-    dials, rng = Dials(pipeline.tokenizers), np.random.default_rng(0)
-    delta, soft = dials.draw(500, rng)
-    assert delta.shape == (1000, len(COLUMN)) and (delta[:500] == 1).all() and not soft[:500].any()
-    assert ((delta[500:] < 1).any(1) | soft[500:] | (delta[500:] > 1).any(1)).all()
-    assert 0.4 <= delta.min() < 0.5 and 8 < delta.max() <= 10 and 0.15 < soft[500:].float().mean() < 0.35
-    delta, soft = dials.draw(50, rng, easy=True)
-    assert not soft.any() and ((delta[50:] < 0.401).sum(1) == 1).all()
-    ids = torch.arange(20)[:, None, None].expand(20, 3, 16)
-    pasted = dials.pasted(ids, rng)
-    changed = pasted != ids
-    assert changed.any() and torch.equal(pasted[changed], ids.roll(1, 0)[changed])
+def test_a_dropped_map_gains_nothing_and_a_turned_one_more():
+    neutral, turned = steering(), steering(edge=0.4)
+    grid = (16, 16)
+    assert neutral.gains(grid).shape == (1, 2, *grid)
+    assert (turned.gains(grid)[:, 0, :, :7] > neutral.gains(grid)[:, 0, :, :7] + 0.5).all()
+    assert torch.equal(turned.gains(grid)[..., 9:], neutral.gains(grid)[..., 9:])
+    drop = neutral.drop.clone()
+    drop[0, COLUMN["edge"]] = True
+    dropped = replace(turned, drop=drop).gains(grid)
+    assert (dropped[:, 0, :, :7] < neutral.gains(grid)[:, 0, :, :7]).all()
+    everything = replace(neutral, drop=torch.ones_like(drop))
+    assert not everything.gains(grid).any()
+
+
+def test_words_take_a_little_fine_detail():
+    good = steering()
+    bad = replace(good, soft=torch.ones(1, dtype=torch.bool))
+    change = bad.gains((8, 8)) - good.gains((8, 8))
+    torch.testing.assert_close(change[:, 0], torch.full((1, 8, 8), -WORDS))
+    assert not change[:, 1].any()
+
+
+def test_draws_turn_and_paste_some_maps_and_leave_the_own_ones_alone(pipeline, ids):
+    dials, rng, drop = Dials(pipeline.tokenizers), np.random.default_rng(0), torch.zeros(12, len(MODALITIES)).bool()
+    before, worded = ids.clone(), 0
+    for _ in range(10):
+        own, given = dials.draw(ids, drop, rng)
+        assert torch.equal(own.ids, before) and (own.delta == 1).all() and not own.soft.any()
+        maps = given.delta[:, list(COLUMN.values())]
+        assert maps.min() > 0.39 and maps.max() <= 10 and 0.1 < (maps != 1).float().mean() < 0.7
+        assert (given.delta[:, [row.kind == "text" for row in MODALITIES]] == 1).all(), "words have no such effect"
+        moved = given.ids != own.ids
+        assert moved.any() and torch.equal(given.ids[moved], own.ids.roll(-1, 0)[moved])
+        worded += int(given.soft.sum())
+    assert 15 < worded < 50
+
+
+def test_a_pasted_piece_is_seen_where_its_tokens_are(pipeline, ids):
+    dials = Dials(pipeline.tokenizers)
+    own = Steering.neutral(ids, dials.seen(ids))
+    given = replace(own, ids=ids.clone(), seen=own.seen.clone())
+    dials._paste(given, own, 0, 2, np.random.default_rng(1))
+    grid = pipeline.tokenizers.grid
+    moved = (given.ids != own.ids)[0, 2].reshape(grid, grid)
+    pixels = (given.seen != own.seen)[0, 2].any(0)
+    inside = moved.repeat_interleave(SEEN // grid, 0).repeat_interleave(SEEN // grid, 1)
+    assert moved.any() and pixels[inside].float().mean() > 0.5 and not pixels[~inside].any()
+
+
+def test_what_maps_say_is_decoded_once(pipeline, ids):
+    dials = Dials(pipeline.tokenizers)
+    first = dials.seen(ids[:2])
+    assert first.shape == (2, len(MAPS), 3, SEEN, SEEN)
+    kept = len(dials._decoded)
+    assert torch.equal(dials.seen(ids[:2]), first) and len(dials._decoded) == kept

@@ -1,0 +1,156 @@
+"""Stage `steering`: the connector and its reader alone, from tokens to gains, before the U-Net joins.
+
+No picture is needed for it: what a map, a temperature or a word is to do is known from the tokens (`dials.py`). So a
+step costs a fraction of one of the diffusion stage, which then starts from a connector that says something.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from mmsr_core.codec import BANDS, GAIN
+from mmsr_core.connector import READ, LatentConnector
+from mmsr_core.modalities import MODALITIES
+from mmsr_core.settings import declared
+from mmsr_core.tokens import Tokenizers
+from mmsr_core.training.cache import TokenStore
+from mmsr_core.training.data import PhotoStore, random_source
+from mmsr_core.training.dials import MAPS, Dials, Steering
+from mmsr_core.training.loop import TrainConfig, fit
+from mmsr_core.training.priming import prime
+from mmsr_core.training.prompts import worded
+from mmsr_core.weights import build_connector
+
+DROP = 0.1  # of each modality to its null token (paper, section 4.1)
+PRIMED = 120  # photos whose maps prime a fresh connector
+SOLVED, RIDGE = 24, 1e-5  # batches for the closed form of the reader's last layer, and what keeps it tame
+FAR = 10**9  # their first step: training does not get there
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    TrainConfig.add_arguments(parser, out=Path("runs/steering"), lr=5e-4, batch=24)
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    parser.add_argument("--parts", type=Path, required=True, help="folder with vq/, tokenizer/, text_encoder/")
+    parser.add_argument("--init", type=Path, help="a saved connector as the start")
+    parser.add_argument("--latents", type=int, default=128, help="0 trains the ablation without the connector")
+    parser.add_argument("--save", type=Path, help="folder for the trained connector")
+
+
+@dataclass(frozen=True)
+class Batch:
+    text: Tensor  # (B, 77) ids
+    given: Steering
+    form: str  # of the temperature
+    gains: Tensor  # (B, 2, READ, READ)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Makes a batch from (step, rank, device)."""
+
+    captions: list[str]
+    tokens: Tokenizers
+    tokens_of: TokenStore  # map ids of the photos' windows
+    dials: Dials
+    args: Namespace
+
+    def __call__(self, step: int, rank: int, device: torch.device) -> Batch:
+        rng, _ = random_source(self.args.seed, step, rank, device)
+        photos, windows, sources = self.tokens_of.ids.shape[:3]
+        count = self.args.batch
+        index = rng.integers(photos, size=count)
+        ids = self.tokens_of.ids[index, rng.integers(windows, size=count), rng.integers(sources, size=count)]
+        drop = torch.from_numpy(rng.random((count, len(MODALITIES))) < DROP)
+        own, given = self.dials.draw(torch.from_numpy(ids.astype(np.int64)), drop, rng)
+        text = worded(self.tokens, [self.captions[i] for i in index], given.soft.tolist(), rng)
+        form = str(rng.choice(declared("temperature_form").metadata["choices"]))
+        gains = given.gains_over(own, (READ, READ))
+        return Batch(text.to(device), given.to(device), form, gains.to(device))
+
+
+def hear(connector: LatentConnector, tokens: Mapping[str, Tensor], given: Steering, form: str) -> Tensor:
+    """tokens {name: (B, N, D)} in token order -> context (B, 128, D), with dropped modalities and temperatures."""
+    parts = [connector.dropped(value, name, rows) for (name, value), rows in zip(tokens.items(), given.drop.T)]
+    tempering = connector.tempering(dict(zip(tokens, given.delta.T)), form)
+    return connector(connector.token_norm(torch.cat(parts, 1)), tempering)
+
+
+def heard_tokens(tokens: Tokenizers, text: Tensor, given: Steering) -> dict[str, Tensor]:
+    """What the connector gets: {name: (B, N, D)} in token order."""
+    found = {"text": tokens.text_states(text)}
+    return found | {name: tokens.map_codes(given.ids[:, index]) for index, (_, name) in enumerate(MAPS)}
+
+
+class Reading(nn.Module):
+    """Connector and reader, as one module for the optimiser."""
+
+    def __init__(self, connector: LatentConnector) -> None:
+        super().__init__()
+        self.connector = connector
+
+    def forward(self, tokens: Mapping[str, Tensor], given: Steering, form: str) -> Tensor:
+        """-> gains (B, 2, READ, READ)."""
+        return self.connector.read(hear(self.connector, tokens, given, form))
+
+
+@dataclass
+class SteeringLoss:
+    """Mean squared error of the gains, in latent units; `missed` is its share of what there was to hear."""
+
+    tokens: Tokenizers
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        with torch.no_grad():
+            tokens = heard_tokens(self.tokens, batch.text, batch.given)
+        read = model(tokens, batch.given, batch.form).float()
+        error = (read - batch.gains).square().mean((0, 2, 3))
+        spread = batch.gains.square().mean((0, 2, 3)) + 1e-4
+        fine, coarse = error / spread
+        return {"loss": GAIN**2 * error.mean(), "missed fine": fine, "missed coarse": coarse}
+
+
+def start(args: Namespace, tokens: Tokenizers, dials: Dials, cached: TokenStore) -> LatentConnector:
+    """The connector to train: from `--init`, or fresh and primed."""
+    if args.init is not None:
+        return LatentConnector.from_pretrained(args.init, dtype=torch.float32)
+    torch.manual_seed(args.seed)
+    connector = build_connector(tokens, latents=args.latents, loud=args.latents > 0, gains=len(BANDS))
+    if args.latents > 0:
+        prime(connector, dials, torch.from_numpy(cached.ids[:PRIMED, 0, 0].astype(np.int64)))
+    return connector
+
+
+@torch.no_grad()
+def solve(connector: LatentConnector, tokens: Tokenizers, batches: Sequence[Batch]) -> None:
+    """Sets the reader's last, linear layer in closed form (ridge regression over some batches)."""
+    width = connector.config.width + 1
+    gram, cross = torch.zeros(width, width, dtype=torch.double), torch.zeros(width, len(BANDS), dtype=torch.double)
+    for batch in batches:
+        context = hear(connector, heard_tokens(tokens, batch.text, batch.given), batch.given, batch.form)
+        heard = rearrange(connector.around(context), "b n d -> (b n) d").double()
+        heard = torch.cat([heard, torch.ones(len(heard), 1, dtype=torch.double)], 1)
+        gram += heard.T @ heard
+        cross += heard.T @ rearrange(batch.gains, "b g h w -> (b h w) g").double()
+    gram += RIDGE * gram.diagonal().mean() * torch.eye(width, dtype=torch.double)
+    found = torch.linalg.solve(gram, cross).float()
+    connector.gain.weight.copy_(found[:-1].T)
+    connector.gain.bias.copy_(found[-1])
+
+
+def main(args: Namespace) -> None:
+    config = TrainConfig.from_arguments(args)
+    tokens = Tokenizers.load(args.parts, "cuda" if torch.cuda.is_available() else "cpu")
+    store, cached, dials = PhotoStore.open(args.cache, "train"), TokenStore.open(args.cache, "train"), Dials(tokens)
+    connector, batches = start(args, tokens, dials, cached), Batches(store.captions, tokens, cached, dials, args)
+    solve(connector, tokens, [batches(step, 0, torch.device("cpu")) for step in range(FAR, FAR + SOLVED)])
+    fit(Reading(connector), SteeringLoss(tokens), batches, config)
+    if args.save is not None:
+        connector.save_pretrained(args.save)

@@ -1,0 +1,64 @@
+"""The bundled weights do what the page says of them: dials and edits act, and where they should."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmsr_core.compare import difference
+from mmsr_core.evaluation.measures import fine
+from mmsr_core.presets import ASSETS
+from mmsr_core.settings import Settings
+from mmsr_core.upscaler import Upscaler
+
+pytestmark = pytest.mark.weights
+SETTINGS = Settings(seed=0, color="none")
+RIGHT = (slice(None), slice(160, None))  # of the result, clear of the border between the halves
+LEFT = (slice(None), slice(0, 96))
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Upscaler:
+    return Upscaler.load("mini", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def scene() -> Image.Image:
+    """64 x 64 px with detail on both sides: a piece of the coffee cup."""
+    return Image.open(ASSETS / "examples" / "coffee.jpg").convert("RGB").crop((40, 40, 104, 104))
+
+
+def halves(left: int, right: int) -> Image.Image:
+    values = np.full((64, 64), left, np.uint8)
+    values[:, 32:] = right
+    return Image.fromarray(values)
+
+
+def strength(picture: Image.Image, where: tuple[slice, slice]) -> float:
+    return float(np.sqrt(np.square(fine(picture)[where]).mean()))
+
+
+def test_a_low_depth_temperature_blurs_the_far_side_more(bundled, scene):
+    maps = {**bundled.extract(scene), "depth": halves(0, 255)}
+    plain, deep = (
+        bundled.restore(scene, maps, SETTINGS.with_(temperature={"depth": delta})).sampled for delta in (1.0, 0.4)
+    )
+    far, near = (strength(deep, where) / strength(plain, where) for where in (LEFT, RIGHT))
+    assert far < 0.97 and far < near - 0.03
+
+
+def test_an_edited_depth_acts_on_its_side(bundled, scene):
+    maps, turned = bundled.extract(scene), SETTINGS.with_(temperature={"depth": 0.4})
+    one, two = (bundled.restore(scene, {**maps, "depth": halves(255, right)}, turned).sampled for right in (255, 0))
+    change = difference(one, two)
+    assert change[RIGHT].mean() > 2 * change[LEFT].mean()
+
+
+def test_a_low_edge_temperature_sharpens(bundled, scene):
+    maps = bundled.extract(scene)
+    plain, crisp = (
+        bundled.restore(scene, maps, SETTINGS.with_(temperature={"edge": delta})).sampled for delta in (1.0, 0.4)
+    )
+    everywhere = (slice(None), slice(None))
+    assert strength(crisp, everywhere) > strength(plain, everywhere)
