@@ -11,9 +11,8 @@ from PIL import Image
 
 from mmsr_core.compare import difference, fidelity
 from mmsr_core.evaluation.edits import Box, pixels
-from mmsr_core.modalities.palette import BUNDLED
+from mmsr_core.modalities.palette import BUNDLED, OBJECTS
 
-OBJECTS = ("person", "animal", "vehicle", "furniture", "object", "food")  # classes that can stand out
 BAND = 12  # px on each side of an object's border
 
 

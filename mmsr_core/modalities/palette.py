@@ -130,6 +130,7 @@ CLASSES = (
 )
 BUNDLED = Palette("mmsr", CLASSES, tuple(range(len(CLASSES))))
 NAMES, COLORS = BUNDLED.names, BUNDLED.colors
+OBJECTS = ("person", "animal", "vehicle", "furniture", "object", "food")  # classes that can stand out
 to_index, render, legend, areas = BUNDLED.to_index, BUNDLED.render, BUNDLED.legend, BUNDLED.areas
 
 

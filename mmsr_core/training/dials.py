@@ -24,7 +24,7 @@ from torch import Tensor
 
 from mmsr_core.codec import softened
 from mmsr_core.modalities import MODALITIES
-from mmsr_core.modalities.palette import COLORS, NAMES
+from mmsr_core.modalities.palette import COLORS, NAMES, OBJECTS
 from mmsr_core.settings import TEMPERATURE_RANGE
 from mmsr_core.tokens import Tokenizers
 
@@ -33,7 +33,6 @@ PASTED = 0.3  # share of the maps with a piece of another picture's
 WORDED = 0.25  # share of the pictures whose words call them blurry
 NEUTRAL = 0.3  # how much of an effect there is at δ = 1
 WORDS = 0.03  # fine detail that such words take: at w = 14 as much is added 14 times
-OBJECTS = ("person", "animal", "vehicle", "furniture", "object", "food")
 TEXTURE = {"plant": 0.8, "building": 0.8, "ground": 0.4, "sky": -0.8, "water": 0.0, "other": 0.0}  # objects: 1
 SEEN = 64  # side in pixels at which maps are kept
 MAPS = tuple((column, row.name) for column, row in enumerate(MODALITIES) if row.kind == "map")

@@ -14,7 +14,7 @@ from einops import rearrange
 from torch import Tensor
 
 from mmsr_core.connector import HEAD, LatentConnector
-from mmsr_core.training.dials import EFFECTS, MAPS, Dials
+from mmsr_core.training.dials import EFFECTS, MAPS, NEUTRAL, Dials
 
 LOUD = 5.0  # length that a unit of a feature adds to a token, whose place and modality have about 11 and 16
 PASSED = 0.7  # gain of the values and of the output along these directions
@@ -51,7 +51,7 @@ def prime(connector: LatentConnector, dials: Dials, ids: Tensor) -> dict[str, fl
 
 def _features(name: str, seen: Tensor) -> Tensor:
     """What an effect looks at, (B, 3, h, w) -> (B, f, h, w): its gains at neutral and at the lowest temperature."""
-    gains = [EFFECTS[name](seen, torch.full((len(seen), 1, 1, 1), amount)) for amount in (0.3, 1.0)]
+    gains = [EFFECTS[name](seen, torch.full((len(seen), 1, 1, 1), amount)) for amount in (NEUTRAL, 1.0)]
     both = torch.cat(gains, 1)
     return both[:, [channel for channel in range(both.shape[1]) if both[:, channel].std() > 1e-4]]
 

@@ -32,11 +32,12 @@ from mmsr_core.weights import build_connector
 DROP = 0.1  # of each modality to its null token (paper, section 4.1)
 PRIMED = 120  # photos whose maps prime a fresh connector
 SOLVED, RIDGE = 24, 1e-5  # batches for the closed form of the reader's last layer, and what keeps it tame
+LR = 6e-5  # 5e-4 destroys what the closed form has found
 FAR = 10**9  # their first step: training does not get there
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    TrainConfig.add_arguments(parser, out=Path("runs/steering"), lr=5e-4, batch=24)
+    TrainConfig.add_arguments(parser, out=Path("runs/steering"), lr=LR, batch=16)
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--parts", type=Path, required=True, help="folder with vq/, tokenizer/, text_encoder/")
     parser.add_argument("--init", type=Path, help="a saved connector as the start")
@@ -117,14 +118,16 @@ class SteeringLoss:
         return {"loss": GAIN**2 * error.mean(), "missed fine": fine, "missed coarse": coarse}
 
 
-def start(args: Namespace, tokens: Tokenizers, dials: Dials, cached: TokenStore) -> LatentConnector:
-    """The connector to train: from `--init`, or fresh and primed."""
+def start(args: Namespace, batches: Batches) -> LatentConnector:
+    """The connector to train: from `--init`, or fresh, primed and with its last layer solved; on the CPU."""
     if args.init is not None:
         return LatentConnector.from_pretrained(args.init, dtype=torch.float32)
     torch.manual_seed(args.seed)
-    connector = build_connector(tokens, latents=args.latents, loud=args.latents > 0, gains=len(BANDS))
+    connector = build_connector(batches.tokens, latents=args.latents, loud=args.latents > 0, gains=len(BANDS))
     if args.latents > 0:
-        prime(connector, dials, torch.from_numpy(cached.ids[:PRIMED, 0, 0].astype(np.int64)))
+        prime(connector, batches.dials, torch.from_numpy(batches.tokens_of.ids[:PRIMED, 0, 0].astype(np.int64)))
+    drawn = [batches(step, 0, torch.device("cpu")) for step in range(FAR, FAR + SOLVED)]
+    solve(connector, batches.tokens, drawn)
     return connector
 
 
@@ -147,10 +150,11 @@ def solve(connector: LatentConnector, tokens: Tokenizers, batches: Sequence[Batc
 
 def main(args: Namespace) -> None:
     config = TrainConfig.from_arguments(args)
-    tokens = Tokenizers.load(args.parts, "cuda" if torch.cuda.is_available() else "cpu")
-    store, cached, dials = PhotoStore.open(args.cache, "train"), TokenStore.open(args.cache, "train"), Dials(tokens)
-    connector, batches = start(args, tokens, dials, cached), Batches(store.captions, tokens, cached, dials, args)
-    solve(connector, tokens, [batches(step, 0, torch.device("cpu")) for step in range(FAR, FAR + SOLVED)])
-    fit(Reading(connector), SteeringLoss(tokens), batches, config)
+    store, cached = PhotoStore.open(args.cache, "train"), TokenStore.open(args.cache, "train")
+    drawing = Tokenizers.load(args.parts, "cpu")
+    batches = Batches(store.captions, drawing, cached, Dials(drawing), args)
+    loss = SteeringLoss(Tokenizers.load(args.parts, "cuda" if torch.cuda.is_available() else "cpu"))
+    connector = start(args, batches)
+    fit(Reading(connector), loss, batches, config)
     if args.save is not None:
         connector.save_pretrained(args.save)
