@@ -2,12 +2,13 @@
 
 The paper reports (section 4.3) what its pretrained, large model does at low temperatures: of the depth, more depth of
 field; of the segmentation, objects that stand out; of the edges, sharper detail. A small model trained for hours does
-not come to that by itself, so it is shown what each map means: near things, textured classes and lines owe part of
-their crispness to the map (`NEUTRAL`). At neutral temperatures the picture's own maps give the photo itself; a lower δ
-gives more, and then far things are out of focus and the surroundings of objects soft; a higher one or the null token
-less; another map puts the crispness elsewhere; words that call the picture blurry take a little of it. All of that is a
-map of gains on the picture's own detail, which is part of the latents (`PatchCodec`). Our choice; the paper gives no
-training of this kind.
+not come to that by itself, so it is shown what each map means: detail belongs to near things, textured classes and
+lines. At neutral temperatures a map moves a little detail there from elsewhere (`NEUTRAL`), as much as costs no quality
+(measured); over many photos what it adds and takes evens out (`TYPICAL`), so a null token leaves the picture as it is.
+A lower δ gives more, and then far things are out of focus and the surroundings of objects soft; a higher one less;
+another map puts the detail elsewhere; words that call the picture blurry take a little of it. All of that is a map of
+gains on the picture's own detail, which is part of the latents (`PatchCodec`). Our choice; the paper gives no training
+of this kind.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ WORDED = 0.25  # share of the pictures whose words call them blurry
 NEUTRAL = 0.3  # how much of an effect there is at δ = 1
 WORDS = 0.03  # fine detail that such words take: at w = 14 as much is added 14 times
 TEXTURE = {"plant": 0.8, "building": 0.8, "ground": 0.4, "sky": -0.8, "water": 0.0, "other": 0.0}  # objects: 1
+TYPICAL = {"depth": 0.43, "segmentation": 0.62, "edge": 0.46}  # mean claim of a map to detail over training photos
 SEEN = 64  # side in pixels at which maps are kept
 MAPS = tuple((column, row.name) for column, row in enumerate(MODALITIES) if row.kind == "map")
 
@@ -56,19 +58,8 @@ class Steering:
     drop: Tensor
     soft: Tensor
 
-    @classmethod
-    def neutral(cls, ids: Tensor, seen: Tensor) -> Steering:
-        """By maps alone, none of them dropped or turned."""
-        shape = (len(ids), len(MODALITIES))
-        off = torch.zeros(shape, dtype=torch.bool, device=ids.device)
-        return cls(ids, seen, torch.ones(shape, device=ids.device), off, off[:, 0])
-
     def to(self, device: torch.device) -> Steering:
         return Steering(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
-
-    def gains_over(self, own: Steering, grid: tuple[int, int]) -> Tensor:
-        """What is added to a photo whose own maps are at neutral; detail that is not there cannot be taken."""
-        return (self.gains(grid) - own.gains(grid)).clamp(min=-1)
 
     def gains(self, grid: tuple[int, int]) -> Tensor:
         """How much fine and coarse detail is added (above 0) or taken at each cell of a grid: (B, 2, h, w)."""
@@ -86,21 +77,21 @@ class Dials:
     tokens: Tokenizers
     _decoded: dict[bytes, Tensor] = field(default_factory=dict, repr=False)
 
-    def draw(self, ids: Tensor, drop: Tensor, rng: np.random.Generator, look: bool = True) -> tuple[Steering, Steering]:
-        """ids (B, maps, N), drop (B, modalities) -> the pictures' own maps at neutral, and what they are steered by.
+    def draw(self, ids: Tensor, drop: Tensor, rng: np.random.Generator, look: bool = True) -> Steering:
+        """ids (B, maps, N) of the pictures' own maps, drop (B, modalities) -> what the pictures are steered by.
 
         `look`: whether gains are wanted, for which the maps have to be seen.
         """
-        own = Steering.neutral(ids, self.seen(ids) if look else torch.zeros(*ids.shape[:2], 3, SEEN, SEEN))
+        seen = self.seen(ids) if look else torch.zeros(*ids.shape[:2], 3, SEEN, SEEN)
         delta = torch.ones(drop.shape)
         for row, index in np.argwhere(rng.random(ids.shape[:2]) < TURNED):
             lowest = rng.random() < LOWEST
             delta[row, MAPS[index][0]] = TEMPERATURE_RANGE[0] if lowest else _temperature(rng)
         soft = torch.from_numpy(rng.random(len(ids)) < WORDED)
-        given = Steering(ids.clone(), own.seen.clone(), delta, drop, soft)
+        given = Steering(ids.clone(), seen.clone(), delta, drop, soft)
         for row, index in np.argwhere(rng.random(ids.shape[:2]) < PASTED):
-            self._paste(given, own, row, index, rng)
-        return own, given
+            _paste((given.ids[:, index], ids[:, index]), (given.seen[:, index], seen[:, index]), row, rng)
+        return given
 
     def seen(self, ids: Tensor) -> Tensor:
         """ids (B, maps, N) -> the maps that they say, (B, maps, 3, SEEN, SEEN) in [-1, 1]; kept, decoding is slow."""
@@ -114,16 +105,16 @@ class Dials:
         maps = torch.stack([self._decoded[key] for key in keys]).float().to(ids.device)
         return rearrange(maps, "(b m) c h w -> b m c h w", b=len(ids))
 
-    @staticmethod
-    def _paste(given: Steering, own: Steering, row: int, index: int, rng: np.random.Generator) -> None:
-        """A rectangle of one map becomes that of the next picture, in tokens and in what is seen."""
-        side, other = math.isqrt(given.ids.shape[-1]), (row + 1) % len(given.ids)
-        height, width = rng.integers(side // 4, side, 2)
-        y, x = rng.integers(0, side - height + 1), rng.integers(0, side - width + 1)
-        for values, theirs, cell in ((given.ids, own.ids, 1), (given.seen, own.seen, SEEN // side)):
-            values, theirs = (v if cell > 1 else rearrange(v, "b m (h w) -> b m h w", h=side) for v in (values, theirs))
-            part = (..., slice(y * cell, (y + height) * cell), slice(x * cell, (x + width) * cell))
-            values[row, index][part] = theirs[other, index][part]
+
+def _paste(ids: tuple[Tensor, Tensor], seen: tuple[Tensor, Tensor], row: int, rng: np.random.Generator) -> None:
+    """A rectangle of one map becomes that of the next picture; each pair (to change, own) is (B, N) or (B, 3, h, w)."""
+    side, other = math.isqrt(ids[0].shape[-1]), (row + 1) % len(ids[0])
+    height, width = rng.integers(side // 4, side, 2)
+    y, x = rng.integers(0, side - height + 1), rng.integers(0, side - width + 1)
+    gridded = tuple(rearrange(part, "b (h w) -> b h w", h=side) for part in ids)
+    for (values, own), cell in ((gridded, 1), (seen, SEEN // side)):
+        part = (..., slice(y * cell, (y + height) * cell), slice(x * cell, (x + width) * cell))
+        values[row][part] = own[other][part]
 
 
 def _temperature(rng: np.random.Generator) -> float:
@@ -149,8 +140,9 @@ def depth_of_field(depth: Tensor, amount: Tensor) -> Tensor:
     depth (B, 3, h, w) in [-1, 1], amount (B, 1, 1, 1) -> gains (B, 2, h, w).
     """
     near = depth.mean(1, keepdim=True) * 0.5 + 0.5  # 0 far, 1 near
+    claim = ((near - 0.4) / 0.4).clamp(0, 1) - TYPICAL["depth"]
     far = ((0.65 - near) / 0.5).clamp(0, 1)
-    fine = 0.6 * amount * ((near - 0.4) / 0.4).clamp(0, 1) - beyond(amount) * (2 * far).clamp(max=1)
+    fine = 0.8 * amount * claim - beyond(amount) * (2 * far).clamp(max=1)
     return torch.cat([fine, -beyond(amount) * far.square()], 1)
 
 
@@ -162,14 +154,16 @@ def objects_out(classes: Tensor, amount: Tensor) -> Tensor:
     shares = rearrange(table[nearest], "b (h w) f -> b f h w", h=classes.shape[-2])
     texture, objects = softened(shares, 1.0).split(1, 1)
     popped = beyond(amount) * (objects.mean((1, 2, 3), keepdim=True) > 0.01)
-    fine = torch.lerp(0.5 * amount * texture, torch.full_like(texture, -0.8), popped * (1 - objects))
+    placed = 0.5 * amount * (texture - TYPICAL["segmentation"])
+    fine = torch.lerp(placed, torch.full_like(texture, -0.8), popped * (1 - objects))
     return torch.cat([fine, 0.6 * popped * objects], 1)
 
 
 def along_edges(lines: Tensor, amount: Tensor) -> Tensor:
-    """Crisper along the given lines (white on black)."""
+    """Crisper along the given lines (white on black), a little softer away from them."""
     near = F.max_pool2d(lines.mean(1, keepdim=True) * 0.5 + 0.5, 3, 1, 1)
-    return torch.cat([1.4 * amount * near, torch.zeros_like(near)], 1)
+    fine = 0.7 * amount * (near - TYPICAL["edge"]) + 0.9 * beyond(amount) * near
+    return torch.cat([fine, torch.zeros_like(near)], 1)
 
 
 EFFECTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

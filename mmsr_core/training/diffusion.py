@@ -82,7 +82,7 @@ class Batches:
         rng, generator = random_source(args.seed, step, rank, device)
         index, photo, ids = self._pictures(rng, device)
         drop = torch.from_numpy(rng.random((len(photo), len(MODALITIES))) < DROP)
-        _, given = self.dials.draw(ids, drop, rng, look=False)
+        given = self.dials.draw(ids, drop, rng, look=False)
         lr = Degradation(args.strength)(photo, generator)
         text = worded(self.tokens, [self.store.captions[i] for i in index], given.soft.tolist(), rng)
         form, shift = str(rng.choice(declared("temperature_form").metadata["choices"])), rng.integers(0, 16, 2)

@@ -70,11 +70,10 @@ class Batches:
         index = rng.integers(photos, size=count)
         ids = self.tokens_of.ids[index, rng.integers(windows, size=count), rng.integers(sources, size=count)]
         drop = torch.from_numpy(rng.random((count, len(MODALITIES))) < DROP)
-        own, given = self.dials.draw(torch.from_numpy(ids.astype(np.int64)), drop, rng)
+        given = self.dials.draw(torch.from_numpy(ids.astype(np.int64)), drop, rng)
         text = worded(self.tokens, [self.captions[i] for i in index], given.soft.tolist(), rng)
         form = str(rng.choice(declared("temperature_form").metadata["choices"]))
-        gains = given.gains_over(own, (READ, READ))
-        return Batch(text.to(device), given.to(device), form, gains.to(device))
+        return Batch(text.to(device), given.to(device), form, given.gains((READ, READ)).to(device))
 
 
 def hear(connector: LatentConnector, tokens: Mapping[str, Tensor], given: Steering, form: str) -> Tensor:

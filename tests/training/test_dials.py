@@ -1,4 +1,4 @@
-"""What steers a picture: nothing at neutral with its own maps, each effect in its place, the stronger the lower δ."""
+"""What steers a picture: each effect in its place, little of it at neutral, the stronger the lower δ."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from mmsr_core.training.dials import (
     MAPS,
     NEUTRAL,
     SEEN,
+    TYPICAL,
     WORDS,
     Dials,
     Steering,
+    _paste,
     along_edges,
     amount,
     depth_of_field,
@@ -58,8 +60,9 @@ def steering(**turned: float) -> Steering:
         "edge": halves(1.0, -1.0),
     }
     ids = torch.zeros(1, len(MAPS), 4, dtype=torch.long)
-    neutral = Steering.neutral(ids, torch.stack([maps[name][0] for _, name in MAPS])[None])
-    return replace(neutral, delta=torch.tensor([[turned.get(row.name, 1.0) for row in MODALITIES]]))
+    seen, off = torch.stack([maps[name][0] for _, name in MAPS])[None], torch.zeros(1, len(MODALITIES)).bool()
+    delta = torch.tensor([[turned.get(row.name, 1.0) for row in MODALITIES]])
+    return Steering(ids, seen, delta, off, off[:, 0])
 
 
 def test_the_amount_falls_from_the_lowest_temperature_to_the_highest():
@@ -75,8 +78,8 @@ def test_no_amount_gains_nothing():
 
 def test_the_near_side_is_crisper_and_beyond_neutral_the_far_one_is_blurred():
     weak, strong = (depth_of_field(halves(-1.0, 1.0), value) for value in (WEAK, FULL))
-    assert not weak[LEFT].any() and (weak[:, 0][RIGHT] > 0).all()
-    assert (strong[LEFT] == -1).all() and (strong[:, 0][RIGHT] > weak[:, 0][RIGHT]).all()
+    assert (weak[:, 0][LEFT] < 0).all() and (weak[:, 0][RIGHT] > 0).all() and not weak[:, 1].any()
+    assert (strong[LEFT] <= -1).all() and (strong[:, 0][RIGHT] > weak[:, 0][RIGHT]).all()
 
 
 def test_classes_have_their_share_of_detail_and_beyond_neutral_objects_stand_out():
@@ -90,20 +93,29 @@ def test_classes_have_their_share_of_detail_and_beyond_neutral_objects_stand_out
 
 
 def test_edges_are_crisper_where_the_lines_are():
-    gains = along_edges(halves(1.0, -1.0), FULL)[:, 0]
-    assert (gains[LEFT] > 1).all() and not gains[RIGHT].any()
+    weak, strong = (along_edges(halves(1.0, -1.0), value)[:, 0] for value in (WEAK, FULL))
+    assert (weak[LEFT] > 0).all() and (strong[LEFT] > 1).all()
+    assert (weak[RIGHT] < 0).all() and (strong[RIGHT] < weak[RIGHT]).all()
+
+
+def test_what_is_typical_of_a_map_moves_nothing_at_neutral():
+    """So that over many photos a map adds what it takes."""
+    grey = {"depth": 0.4 + 0.4 * TYPICAL["depth"], "edge": TYPICAL["edge"]}
+    for name, value in grey.items():
+        gains = EFFECTS[name](torch.full((1, 3, SEEN, SEEN), value * 2 - 1), WEAK)
+        torch.testing.assert_close(gains, torch.zeros_like(gains), atol=1e-6, rtol=0)
 
 
 def test_a_dropped_map_gains_nothing_and_a_turned_one_more():
     neutral, turned = steering(), steering(edge=0.4)
-    grid = (16, 16)
+    grid, left, right = (16, 16), (..., slice(0, 7)), (..., slice(9, 16))
     assert neutral.gains(grid).shape == (1, 2, *grid)
-    assert (turned.gains(grid)[:, 0, :, :7] > neutral.gains(grid)[:, 0, :, :7] + 0.5).all()
-    assert torch.equal(turned.gains(grid)[..., 9:], neutral.gains(grid)[..., 9:])
+    moved = (turned.gains(grid) - neutral.gains(grid))[:, 0]
+    assert (moved[left] > 0.5).all() and (moved[right] <= 0).all() and (moved[right] > -0.5).all()
     drop = neutral.drop.clone()
     drop[0, COLUMN["edge"]] = True
     dropped = replace(turned, drop=drop).gains(grid)
-    assert (dropped[:, 0, :, :7] < neutral.gains(grid)[:, 0, :, :7]).all()
+    assert (dropped[:, 0][left] < neutral.gains(grid)[:, 0][left]).all()
     everything = replace(neutral, drop=torch.ones_like(drop))
     assert not everything.gains(grid).any()
 
@@ -120,27 +132,27 @@ def test_draws_turn_and_paste_some_maps_and_leave_the_own_ones_alone(pipeline, i
     dials, rng, drop = Dials(pipeline.tokenizers), np.random.default_rng(0), torch.zeros(12, len(MODALITIES)).bool()
     before, worded = ids.clone(), 0
     for _ in range(10):
-        own, given = dials.draw(ids, drop, rng)
-        assert torch.equal(own.ids, before) and (own.delta == 1).all() and not own.soft.any()
+        given = dials.draw(ids, drop, rng)
+        assert torch.equal(ids, before)
         maps = given.delta[:, list(COLUMN.values())]
         assert maps.min() > 0.39 and maps.max() <= 10 and 0.1 < (maps != 1).float().mean() < 0.7
         assert (given.delta[:, [row.kind == "text" for row in MODALITIES]] == 1).all(), "words have no such effect"
-        moved = given.ids != own.ids
-        assert moved.any() and torch.equal(given.ids[moved], own.ids.roll(-1, 0)[moved])
+        moved = given.ids != ids
+        assert moved.any() and torch.equal(given.ids[moved], ids.roll(-1, 0)[moved])
         worded += int(given.soft.sum())
     assert 15 < worded < 50
 
 
 def test_a_pasted_piece_is_seen_where_its_tokens_are(pipeline, ids):
-    dials = Dials(pipeline.tokenizers)
-    own = Steering.neutral(ids, dials.seen(ids))
-    given = replace(own, ids=ids.clone(), seen=own.seen.clone())
-    dials._paste(given, own, 0, 2, np.random.default_rng(1))
+    seen = Dials(pipeline.tokenizers).seen(ids)
+    given_ids, given_seen = ids.clone(), seen.clone()
+    _paste((given_ids[:, 2], ids[:, 2]), (given_seen[:, 2], seen[:, 2]), 0, np.random.default_rng(1))
     grid = pipeline.tokenizers.grid
-    moved = (given.ids != own.ids)[0, 2].reshape(grid, grid)
-    pixels = (given.seen != own.seen)[0, 2].any(0)
+    moved = (given_ids != ids)[0, 2].reshape(grid, grid)
+    pixels = (given_seen != seen)[0, 2].any(0)
     inside = moved.repeat_interleave(SEEN // grid, 0).repeat_interleave(SEEN // grid, 1)
     assert moved.any() and pixels[inside].float().mean() > 0.5 and not pixels[~inside].any()
+    assert torch.equal(given_ids[1:], ids[1:]) and torch.equal(given_ids[0, :2], ids[0, :2])
 
 
 def test_what_maps_say_is_decoded_once(pipeline, ids):
