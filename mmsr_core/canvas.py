@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from PIL import Image
 from torch import Tensor
 
 from mmsr_core.base import SCALE
-from mmsr_core.codec import Condition, PatchCodec, VaeCodec
+from mmsr_core.codec import PatchCodec, VaeCodec
 from mmsr_core.images import to_pil
 
-KEPT = 2**22  # output pixels up to which the newest canvas is kept: about 170 MB
+KEPT = 2**22  # output pixels up to which the newest canvas is kept: about 120 MB
 
 
 class Canvas:
-    """Condition and decoding of a whole picture, window by window, so that memory does not follow its size.
+    """Condition and decoding of a whole picture, window by window, so that only the condition follows its size.
 
     Args:
         lr: padded LR picture (1, 3, h, w).
@@ -29,33 +29,50 @@ class Canvas:
     def __init__(self, codec: PatchCodec | VaeCodec, lr: Tensor, size: tuple[int, int], side: int) -> None:
         self.codec, self.size = codec, size
         self.side = max(side // SCALE, 16)
-        parts = [
-            [self._condition(lr, x, y) for x in range(0, lr.shape[-1], self.side)]
-            for y in range(0, lr.shape[-2], self.side)
-        ]
-        self.condition = torch.cat([torch.cat([part.latents for part in row], -1) for row in parts], -2)
-        has_base = parts[0][0].base is not None
-        self.base = torch.cat([torch.cat([part.base for part in row], -1) for row in parts], -2) if has_base else None
+        self.condition: Tensor | None = None  # (1, C, h', w')
+        cells = SCALE / codec.factor  # an LR pixel
+        for rows, columns in self._windows(lr, self.side):
+            part = self._condition(lr, rows, columns)
+            if self.condition is None:
+                self.condition = part.new_empty(1, part.shape[1], *(int(side * cells) for side in lr.shape[-2:]))
+            self.condition[(..., *_scaled((rows, columns), cells))] = part
 
-    def _condition(self, lr: Tensor, x: int, y: int) -> Condition:
+    @staticmethod
+    def _windows(grid: Tensor, side: int) -> Iterator[tuple[slice, slice]]:
+        height, width = grid.shape[-2:]
+        for y in range(0, height, side):
+            for x in range(0, width, side):
+                yield slice(y, min(y + side, height)), slice(x, min(x + side, width))
+
+    def _condition(self, lr: Tensor, rows: slice, columns: slice) -> Tensor:
         """The condition of one window, computed with the margin that makes it equal to the whole picture's."""
-        margin = self.codec.margin
-        left, top = max(x - margin, 0), max(y - margin, 0)
-        right, bottom = min(x + self.side, lr.shape[-1]), min(y + self.side, lr.shape[-2])
-        part = self.codec.condition(lr[..., top : bottom + margin, left : right + margin])
-        scale = part.latents.shape[-1] / lr[..., left : right + margin].shape[-1]
-
-        def cut(t: Tensor, k: float) -> Tensor:
-            rows = slice(int((y - top) * k), int((bottom - top) * k))
-            return t[..., rows, int((x - left) * k) : int((right - left) * k)]
-
-        return Condition(cut(part.latents, scale), None if part.base is None else cut(part.base, SCALE))
+        seen, inside = _widened((rows, columns), self.codec.margin)
+        return self.codec.condition(lr[(..., *seen)])[(..., *_scaled(inside, SCALE / self.codec.factor))]
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Image.Image:
         """z (1, c, h', w') -> the picture, x4 the unpadded size."""
         width, height = self.size[0] * SCALE, self.size[1] * SCALE
-        return to_pil(self.codec.decode(z, Condition(self.condition, self.base))).crop((0, 0, width, height))
+        if self.codec.decode_margin is None:
+            return to_pil(self.codec.decode(z, self.condition)).crop((0, 0, width, height))
+        made = Image.new("RGB", (width, height))
+        for window in self._windows(z, self.side):
+            seen, inside = _widened(window, self.codec.decode_margin)
+            part = self.codec.decode(z[(..., *seen)], self.condition[(..., *seen)])
+            corner = (window[1].start * self.codec.factor, window[0].start * self.codec.factor)
+            made.paste(to_pil(part[(..., *_scaled(inside, self.codec.factor))]), corner)
+        return made
+
+
+def _widened(window: tuple[slice, slice], margin: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """A window with a margin where the picture has one, and where the window lies in that."""
+    seen = tuple(slice(max(side.start - margin, 0), side.stop + margin) for side in window)
+    inside = tuple(slice(side.start - s.start, side.stop - s.start) for side, s in zip(window, seen))
+    return seen, inside
+
+
+def _scaled(window: tuple[slice, slice], factor: float) -> tuple[slice, slice]:
+    return tuple(slice(int(side.start * factor), int(side.stop * factor)) for side in window)
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -16,15 +15,6 @@ from mmsr_core.base import SCALE, BaseUpscaler, enlarged
 PATCH = 3 * SCALE**2  # channels of one 4 x 4 RGB patch
 BANDS = (2.0, 6.0)  # sigmas in output pixels: detail finer than the first, and what lies between the two
 GAIN = 4.0  # latent units a unit of gain: about unit variance over what steers a picture
-
-
-@dataclass(frozen=True)
-class Condition:
-    """What the LR picture contributes: `latents` (B, C, h, w) join the U-Net's input; `base` (B, 3, H, W) is what the
-    latents are relative to (None where they stand for themselves)."""
-
-    latents: Tensor
-    base: Tensor | None
 
 
 class PatchCodec(ModelMixin, ConfigMixin):
@@ -45,6 +35,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
     """
 
     factor = SCALE  # output pixels a latent cell
+    decode_margin = math.ceil(2.5 * max(BANDS) / SCALE) + 1  # cells around a window that its picture depends on
     painted_channels, gain_channels = PATCH, len(BANDS)  # of the latents: what the U-Net predicts, and the connector
     latent_channels = painted_channels + gain_channels
     tile_bytes = 1300  # peak bytes a pixel of one tile in `mini`, U-Net included: twice what was measured in bf16
@@ -68,34 +59,39 @@ class PatchCodec(ModelMixin, ConfigMixin):
         """LR pixels around a window that its condition depends on."""
         return self.base.reach
 
-    def condition(self, lr: Tensor) -> Condition:
-        """lr (B, 3, h, w) in [-1, 1] -> latents (B, channels + 48, h, w): features and the base's patches."""
+    def condition(self, lr: Tensor) -> Tensor:
+        """lr (B, 3, h, w) in [-1, 1] -> condition (B, channels + 48, h, w): features and the base's patches."""
         base, features = self.base(lr)
         features = (features - self.feature_mean[:, None, None]) / self.feature_std[:, None, None]
-        return Condition(torch.cat([features, F.pixel_unshuffle(base, SCALE)], 1), base)
+        return torch.cat([features, F.pixel_unshuffle(base, SCALE)], 1)
 
-    def encode(self, hr: Tensor, condition: Condition, gains: Tensor | None = None) -> Tensor:
+    def picture(self, condition: Tensor) -> Tensor:
+        """The base's picture, to which the latents are relative: condition (B, C, h, w) -> (B, 3, 4h, 4w)."""
+        return F.pixel_shuffle(condition[:, -PATCH:], SCALE)
+
+    def encode(self, hr: Tensor, condition: Tensor, gains: Tensor | None = None) -> Tensor:
         """hr (B, 3, 4h, 4w) in [-1, 1], gains (B, 2, h, w) or None for none -> z (B, 50, h, w)."""
-        patches = _mixed(self.whiten, F.pixel_unshuffle(hr - condition.base, SCALE))
+        patches = _mixed(self.whiten, F.pixel_unshuffle(hr, SCALE) - condition[:, -PATCH:])
         if gains is None:
             gains = patches.new_zeros(len(patches), len(BANDS), *patches.shape[-2:])
         return torch.cat([patches, GAIN * gains], 1)
 
-    def decode(self, z: Tensor, condition: Condition) -> Tensor:
+    def decode(self, z: Tensor, condition: Tensor) -> Tensor:
         """z (B, 50, h, w) -> picture (B, 3, 4h, 4w), about [-1, 1]."""
         return self.plain(z, condition) + self.gained(z, condition)
 
-    def plain(self, z: Tensor, condition: Condition) -> Tensor:
+    def plain(self, z: Tensor, condition: Tensor) -> Tensor:
         """The picture without its gains."""
-        return condition.base + F.pixel_shuffle(_mixed(self.unwhiten, z[:, :PATCH]), SCALE)
+        return F.pixel_shuffle(condition[:, -PATCH:] + _mixed(self.unwhiten, z[:, :PATCH]), SCALE)
 
-    def gained(self, z: Tensor, condition: Condition) -> Tensor:
+    def gained(self, z: Tensor, condition: Tensor) -> Tensor:
         """What the gains add to the picture, (B, 3, 4h, 4w)."""
         gains = (z[:, PATCH:] / GAIN).clamp(min=-1)
         gains = F.interpolate(gains, scale_factor=SCALE, mode="bilinear")
-        sharper, added = condition.base, torch.zeros_like(condition.base)
+        base = self.picture(condition)
+        sharper, added = base, torch.zeros_like(base)
         for gain, sigma in zip(gains.split(1, 1), BANDS):
-            softer = softened(condition.base, sigma)
+            softer = softened(base, sigma)
             added = added + gain * (sharper - softer)
             sharper = softer
         return added
@@ -142,6 +138,7 @@ class VaeCodec(ModelMixin, ConfigMixin):
 
     gain_channels = 0
     margin = 32
+    decode_margin = None  # everywhere: the autoencoder's attention and norms see the whole latents
     tile_bytes = 4800  # the same in `sd2`; measured in full size on a CPU, U-Net in bf16, one tile at once
     bears_half = False
 
@@ -167,15 +164,15 @@ class VaeCodec(ModelMixin, ConfigMixin):
     def condition_channels(self) -> int:
         return self.latent_channels
 
-    def condition(self, lr: Tensor) -> Condition:
-        """lr (B, 3, h, w) in [-1, 1] -> latents (B, 4, h/2, w/2)."""
-        return Condition(self._encoded(enlarged(lr).clamp(-1, 1)), None)
+    def condition(self, lr: Tensor) -> Tensor:
+        """lr (B, 3, h, w) in [-1, 1] -> condition (B, 4, h/2, w/2)."""
+        return self._encoded(enlarged(lr).clamp(-1, 1))
 
-    def encode(self, hr: Tensor, condition: Condition) -> Tensor:
+    def encode(self, hr: Tensor, condition: Tensor) -> Tensor:
         """hr (B, 3, H, W) in [-1, 1] -> z (B, 4, H/8, W/8), the mean of the posterior."""
         return self._encoded(hr)
 
-    def decode(self, z: Tensor, condition: Condition) -> Tensor:
+    def decode(self, z: Tensor, condition: Tensor) -> Tensor:
         """z (B, 4, h, w) -> picture (B, 3, 8h, 8w)."""
         return self.vae.decode(z / self.vae.config.scaling_factor).sample
 

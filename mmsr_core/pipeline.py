@@ -17,15 +17,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import (
-    DDIMScheduler,
-    DiffusionPipeline,
-    DPMSolverMultistepScheduler,
-    SchedulerMixin,
-    UNet2DConditionModel,
-    UniPCMultistepScheduler,
-    VQModel,
-)
+from diffusers import DiffusionPipeline, SchedulerMixin, UNet2DConditionModel, VQModel
 from PIL import Image
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizerFast
@@ -39,15 +31,11 @@ from mmsr_core.card import CARD, model_card, publish
 from mmsr_core.codec import PatchCodec, VaeCodec
 from mmsr_core.connector import LatentConnector
 from mmsr_core.settings import Settings
+from mmsr_core.solver import Solver
 from mmsr_core.tiling import Tile
 from mmsr_core.tokens import Box, Tokenizers
 
 Given = Mapping[str, Image.Image | str]  # the modalities of one picture; a missing key is the null token
-SAMPLERS: dict[str, tuple[type[SchedulerMixin], dict]] = {
-    "unipc": (UniPCMultistepScheduler, {"solver_type": "bh2", "solver_order": 2, "lower_order_final": True}),
-    "dpmpp-2m": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 2}),
-    "ddim": (DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": True}),
-}
 
 
 @dataclass
@@ -224,13 +212,6 @@ class MMSRPipeline(DiffusionPipeline):
         kind, dtype = self.device.type, self.compute_dtype
         return torch.autocast(kind, dtype, enabled=dtype != self.unet.dtype)
 
-    def solver(self, settings: Settings) -> SchedulerMixin:
-        """A fresh scheduler with the steps set."""
-        kind, options = SAMPLERS[settings.sampler]
-        scheduler = kind.from_config(self.scheduler.config, **options)
-        scheduler.set_timesteps(settings.steps, device=self.device)
-        return scheduler
-
     @torch.no_grad()
     def stream(self, lr: Tensor, modalities: Given, settings: Settings) -> Iterator[Event]:
         """Denoises, yielding after every tile of every step; the last step's `picture` is the result.
@@ -246,42 +227,32 @@ class MMSRPipeline(DiffusionPipeline):
         condition = canvas.condition  # (1, C, h', w')
         noise = torch.Generator().manual_seed(settings.seed)
         z = torch.randn(1, self.codec.latent_channels, *condition.shape[-2:], generator=noise).to(self.device)
-        scheduler = self.solver(settings)
-        z = z * scheduler.init_noise_sigma
+        solver = Solver(self.scheduler, settings.sampler, settings.steps, tuple(condition.shape[-2:]), self.device)
+        z = solver.start(z)
         groups = tiling.groups(tiles, TILES_AT_ONCE.get(self.device.type, 1))
         branches: dict[tuple[Tile, ...], Branches] = {}
-        for index, time in enumerate(scheduler.timesteps):
+        for index, time in enumerate(solver.timesteps):
             fusion = tiling.Fusion(z, settings.overlap)
             for number, group in enumerate(groups, 1):
                 if group not in branches:
                     parts = [self.contexts(modalities, tile, size, settings) for tile in group]
                     branches[group] = Branches.joined(parts, len(tiles) <= CACHED)
-                noisy = scheduler.scale_model_input(tiling.cut(z, group), time)  # (n, c, tile, tile)
+                noisy = solver.scaled(tiling.cut(z, group), time)  # (n, c, tile, tile)
                 seen = tiling.cut(condition, group)  # (n, C, tile, tile)
                 fusion.add_all(group, self.predict(noisy, time, seen, branches[group], settings.weight))
                 if number < len(groups):
-                    yield Event(index, len(scheduler.timesteps), number * len(groups[0]), len(tiles))
+                    yield Event(index, settings.steps, number * len(groups[0]), len(tiles))
             prediction = fusion.result()  # (1, c, h', w')
-            expected = self._expected(scheduler, prediction, z, time)
-            z = scheduler.step(prediction, time, z, return_dict=False)[0]
+            expected = solver.expected(prediction, time, z)
+            z = solver.step(prediction, time, z)
             if not torch.isfinite(z).all():
                 raise FloatingPointError(
                     f"sampling: got values that are not finite at step {index + 1} of {settings.steps}; "
                     "try a lower guidance weight, another sampler or more steps"
                 )
-            shown = z if index + 1 == len(scheduler.timesteps) else expected
+            shown = z if index + 1 == settings.steps else expected
             decoded = partial(canvas.decode, shown)
-            yield Event(index + 1, len(scheduler.timesteps), len(tiles), len(tiles), decoded)
-
-    @staticmethod
-    def _expected(scheduler: SchedulerMixin, prediction: Tensor, z: Tensor, time: Tensor) -> Tensor:
-        """The clean latents that a prediction at `time` implies."""
-        if scheduler.config.prediction_type == "sample":
-            return prediction
-        alpha = scheduler.alphas_cumprod[int(time)].to(z)
-        if scheduler.config.prediction_type == "epsilon":
-            return (z - (1 - alpha).sqrt() * prediction) / alpha.sqrt()
-        return alpha.sqrt() * z - (1 - alpha).sqrt() * prediction
+            yield Event(index + 1, settings.steps, len(tiles), len(tiles), decoded)
 
 
 def prompt(caption: str, words: str) -> str:

@@ -88,4 +88,5 @@ class Fusion:
             self.add(tile, prediction)
 
     def result(self) -> Tensor:
-        return self.total / self.weight
+        """The mean, in the memory of the sum: nothing can be added any more."""
+        return self.total.div_(self.weight)

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from mmsr_core import canvas
+from mmsr_core.codec import PATCH
 from mmsr_core.images import to_tensor
 from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.settings import Settings
@@ -24,7 +25,7 @@ def test_another_picture_or_tile_gets_its_own(pipeline: MMSRPipeline, photo: Ima
     lr = to_tensor(photo)
     first = pipeline.canvas(lr, SETTINGS)
     other = pipeline.canvas(lr.flip(-1), SETTINGS)
-    assert not torch.equal(other.base, first.base)
+    assert not torch.equal(other.condition, first.condition)
     assert pipeline.canvas(lr.flip(-1), SETTINGS.with_(tile=128)) is not other
 
 
@@ -34,7 +35,8 @@ def test_changed_weights_make_a_new_one(pipeline: MMSRPipeline, photo: Image.Ima
     try:
         with torch.no_grad():
             bias.add_(0.1)
-        assert torch.allclose(pipeline.canvas(lr, SETTINGS).base, first.base + 0.1, atol=1e-5)
+        change = pipeline.canvas(lr, SETTINGS).condition - first.condition
+        assert torch.allclose(change[:, -PATCH:], torch.full_like(change[:, -PATCH:], 0.1), atol=1e-5)
     finally:
         with torch.no_grad():
             bias.sub_(0.1)

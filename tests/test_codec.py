@@ -1,11 +1,13 @@
 """Laws of the codecs: exact inverse, closed-form whitening, tiles equal to the whole."""
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
 from mmsr_core.base import enlarged
 from mmsr_core.canvas import Canvas
 from mmsr_core.codec import BANDS, PatchCodec, VaeCodec, softened
+from mmsr_core.images import to_pil
 
 
 def codec() -> PatchCodec:
@@ -22,7 +24,7 @@ def test_decode_inverts_encode():
     patch.fit(torch.randn(500, 48) * torch.linspace(0.3, 0.01, 48), torch.randn(500, 8))
     lr, hr = torch.rand(2, 3, 8, 12) * 2 - 1, torch.rand(2, 3, 32, 48) * 2 - 1
     condition = patch.condition(lr)
-    assert condition.latents.shape == (2, patch.condition_channels, 8, 12)
+    assert condition.shape == (2, patch.condition_channels, 8, 12)
     torch.testing.assert_close(patch.decode(patch.encode(hr, condition), condition), hr, rtol=1e-4, atol=1e-4)
 
 
@@ -31,7 +33,7 @@ def test_zero_latents_are_the_base_picture():
     patch, lr = codec(), torch.rand(1, 3, 8, 8) * 2 - 1
     condition = patch.condition(lr)
     zero = torch.zeros(1, patch.latent_channels, 8, 8)
-    torch.testing.assert_close(patch.decode(zero, condition), condition.base)
+    torch.testing.assert_close(patch.decode(zero, condition), patch.picture(condition))
 
 
 @torch.no_grad()
@@ -44,13 +46,15 @@ def test_gains_take_and_add_the_bases_own_detail():
     z = patch.encode(hr, condition, gains)
     torch.testing.assert_close(patch.plain(z, condition), hr, rtol=1e-4, atol=1e-4)
     added = patch.gained(z, condition)
-    torch.testing.assert_close(added[..., :24], (softened(condition.base, BANDS[-1]) - condition.base)[..., :24])
+    base = patch.picture(condition)
+    without = softened(base, BANDS[-1]) - base
+    torch.testing.assert_close(added[..., :24], without[..., :24])
     assert not added[..., 40:].any()
     gains[:, 0], gains[:, 1] = 0.5, 0
-    fine = condition.base - softened(condition.base, BANDS[0])
+    fine = base - softened(base, BANDS[0])
     torch.testing.assert_close(patch.gained(patch.encode(hr, condition, gains), condition), 0.5 * fine)
-    torch.testing.assert_close(patch.gained(patch.encode(hr, condition, gains - 9), condition)[:, :, 8:-8, 8:-8],
-                               (softened(condition.base, BANDS[-1]) - condition.base)[:, :, 8:-8, 8:-8])  # fmt: skip
+    below = patch.gained(patch.encode(hr, condition, gains - 9), condition)
+    torch.testing.assert_close(below[:, :, 8:-8, 8:-8], without[:, :, 8:-8, 8:-8])
 
 
 def test_blur_keeps_a_constant_and_small_pictures():
@@ -74,8 +78,16 @@ def test_whitening_has_unit_variance_and_keeps_order():
 def test_condition_of_windows_equals_the_whole():
     patch, lr = codec(), torch.rand(1, 3, 40, 56) * 2 - 1
     whole, pieces = patch.condition(lr), Canvas(patch, lr, (56, 40), 64)
-    torch.testing.assert_close(pieces.condition, whole.latents, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(pieces.base, whole.base, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(pieces.condition, whole, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_windows_are_decoded_as_the_whole():
+    patch, lr = codec(), torch.rand(1, 3, 40, 56) * 2 - 1
+    pieces, z = Canvas(patch, lr, (55, 39), 64), torch.randn(1, patch.latent_channels, 40, 56)
+    whole = np.asarray(to_pil(patch.decode(z, pieces.condition)))[: 4 * 39, : 4 * 55]
+    made = np.asarray(pieces.decode(z))
+    assert made.shape == whole.shape and np.abs(made.astype(int) - whole).max() <= 1
 
 
 @torch.no_grad()
@@ -87,7 +99,7 @@ def test_vae_codec_shapes():
     made = VaeCodec(dict(vae.config)).eval()
     lr = torch.rand(1, 3, 16, 16) * 2 - 1
     condition = made.condition(lr)
-    assert made.factor == 8 and condition.latents.shape == (1, 4, 8, 8)
+    assert made.factor == 8 and condition.shape == (1, 4, 8, 8)
     z = made.encode(enlarged(lr).clamp(-1, 1), condition)
-    torch.testing.assert_close(z, condition.latents)
+    torch.testing.assert_close(z, condition)
     assert made.decode(z, condition).shape == (1, 3, 64, 64)

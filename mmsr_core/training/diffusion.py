@@ -137,7 +137,7 @@ class DiffusionLoss:
             z0 = self.codec.encode(batch.photo, condition)[:, :PATCH]
             tokens = heard_tokens(self.tokens, batch.text, batch.given)
             context = hear(self.connector, tokens, batch.given, batch.form)
-        made = self._made(model, condition.latents, context, batch)
+        made = self._made(model, condition, context, batch)
         with exact:
             picture = self.codec.plain(made, condition)
         latent, pixel = F.smooth_l1_loss(made, z0), (picture - batch.photo).abs().mean()

@@ -30,11 +30,9 @@ class Sheet:
 
     def __call__(self, model: nn.Module, path: Path) -> None:
         settings = Settings(seed=0, steps=8, weight=1.0)
-        parameter = self.pipeline.codec.unwhiten
-        columns = {
-            "bicubic": enlarged(self.lr),
-            "base": self.pipeline.codec.condition(self.lr.to(parameter)).base.cpu(),
-        }
+        codec = self.pipeline.codec
+        base = codec.picture(codec.condition(self.lr.to(codec.unwhiten))).cpu()
+        columns = {"bicubic": enlarged(self.lr), "base": base}
         columns["8 steps, w = 1"] = torch.cat([self._sample(i, settings) for i in range(len(self.lr))])
         columns["1 step"] = torch.cat(
             [self._sample(i, settings.with_(steps=1, weight=0.0)) for i in range(len(self.lr))]

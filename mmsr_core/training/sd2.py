@@ -144,7 +144,7 @@ class EpsilonLoss:
         ids = torch.from_numpy(micro.ids.astype(np.int64))
         codes = {name: self.tokens.map_codes(ids[:, index]) for index, name in enumerate(MAPS)}
         codes["text"] = self.tokens.text_states(torch.cat([self.tokens.text_ids(text) for text in texts]))
-        return condition.latents, z0, {name: codes[name] for name in NAMES}, drop, generator
+        return condition, z0, {name: codes[name] for name in NAMES}, drop, generator
 
 
 class HeldOut:
