@@ -211,6 +211,8 @@ class Run:
         if plugin.zero_stage == 3:
             raise ValueError("training: got DeepSpeed ZeRO stage 3, wanted stage 1 or 2, or FSDP")
         plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = self.config.batch
+        plugin.deepspeed_config["gradient_accumulation_steps"] = self.config.accumulate
+        self.accelerator.gradient_accumulation_steps = self.config.accumulate  # its launcher says 1
 
 
 def _held(model: nn.Module) -> list[nn.Parameter]:
