@@ -72,9 +72,12 @@ class PatchCodec(ModelMixin, ConfigMixin):
     def encode(self, hr: Tensor, condition: Tensor, gains: Tensor | None = None) -> Tensor:
         """hr (B, 3, 4h, 4w) in [-1, 1], gains (B, 2, h, w) or None for none -> z (B, 50, h, w)."""
         patches = _mixed(self.whiten, F.pixel_unshuffle(hr, SCALE) - condition[:, -PATCH:])
-        if gains is None:
-            gains = patches.new_zeros(len(patches), len(BANDS), *patches.shape[-2:])
-        return torch.cat([patches, GAIN * gains], 1)
+        return self.gaining(patches, patches.new_zeros(len(patches), len(BANDS), 1, 1) if gains is None else gains)
+
+    @staticmethod
+    def gaining(painted: Tensor, gains: Tensor) -> Tensor:
+        """Painted latents (B, 48, h, w) and gains (B, 2, any grid) over the same picture -> z (B, 50, h, w)."""
+        return torch.cat([painted, GAIN * F.interpolate(gains, painted.shape[-2:], mode="bilinear")], 1)
 
     def decode(self, z: Tensor, condition: Tensor) -> Tensor:
         """z (B, 50, h, w) -> picture (B, 3, 4h, 4w), about [-1, 1]."""

@@ -193,8 +193,7 @@ class MMSRPipeline(DiffusionPipeline):
         with self.precision():
             out = branched(self.unet, given, time, context, attention).float()
         if branches.gains is not None:
-            gains = F.interpolate(branches.gains.float(), z.shape[-2:], mode="bilinear")
-            out = torch.cat([out, gains], 1)
+            out = self.codec.gaining(out, branches.gains.float())
         return out if len(out) == len(z) else guidance.combine(*out.chunk(2), weight)
 
     def hearing(self, grid: tuple[int, int]) -> dict[str, object]:

@@ -10,6 +10,8 @@ import torch
 from PIL import Image
 
 from mmsr_core.attention import ContextAttention
+from mmsr_core.codec import BANDS, softened
+from mmsr_core.connector import READ
 from mmsr_core.images import to_tensor
 from mmsr_core.pipeline import MMSRPipeline, prompt
 from mmsr_core.settings import Settings
@@ -76,6 +78,20 @@ def test_neutral_temperature_changes_nothing(pipeline, photo, maps):
     assert not np.array_equal(
         run(pipeline, photo, maps), run(pipeline, photo, maps, QUICK.with_(temperature={"edge": 0.4}))
     )
+
+
+def test_the_picture_gets_the_gains_that_the_connector_reads(pipeline, photo, maps):
+    """A gain of -1 everywhere takes all fine detail of the base: the codec and the connector mean the same unit."""
+    lr = pipeline.padded(to_tensor(photo))
+    size, plain = (lr.shape[-1], lr.shape[-2]), QUICK.with_(weight=0.0, steps=1)
+    tile, condition = pipeline.tiles(size, plain)[0], pipeline.canvas(lr, plain).condition
+    branches = pipeline.contexts(maps, tile, size, plain)
+    branches.gains = torch.tensor([-1.0, 0.0]).reshape(1, 2, 1, 1).expand(1, 2, READ, READ)
+    z = torch.zeros(1, pipeline.codec.latent_channels, *condition.shape[-2:])
+    made = pipeline.predict(z, torch.tensor(999), condition, branches, 0.0)
+    base = pipeline.codec.picture(condition)
+    with torch.no_grad():
+        torch.testing.assert_close(pipeline.codec.gained(made, condition), softened(base, BANDS[0]) - base)
 
 
 def test_missing_map_is_the_null_token(pipeline, photo, maps):

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from mmsr_core.codec import BANDS, GAIN
+from mmsr_core.codec import BANDS
 from mmsr_core.connector import READ, LatentConnector
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.settings import declared
@@ -33,6 +34,7 @@ DROP = 0.1  # of each modality to its null token (paper, section 4.1)
 PRIMED = 120  # photos whose maps prime a fresh connector
 SOLVED, RIDGE = 24, 1e-5  # batches for the closed form of the reader's last layer, and what keeps it tame
 LR = 6e-5  # 5e-4 destroys what the closed form has found
+QUIET = 0.02  # mean square of gains below which a picture counts less
 FAR = 10**9  # their first step: training does not get there
 
 
@@ -103,7 +105,8 @@ class Reading(nn.Module):
 
 @dataclass
 class SteeringLoss:
-    """Mean squared error of the gains, in latent units; `missed` is its share of what there was to hear."""
+    """Squared error of the gains, of each picture as a share of what there was to hear, so that what a map does at
+    neutral counts beside what it does at its loudest; `missed` is the share over the whole batch."""
 
     tokens: Tokenizers
 
@@ -111,10 +114,9 @@ class SteeringLoss:
         with torch.no_grad():
             tokens = heard_tokens(self.tokens, batch.text, batch.given)
         read = model(tokens, batch.given, batch.form).float()
-        error = (read - batch.gains).square().mean((0, 2, 3))
-        spread = batch.gains.square().mean((0, 2, 3)) + 1e-4
-        fine, coarse = error / spread
-        return {"loss": GAIN**2 * error.mean(), "missed fine": fine, "missed coarse": coarse}
+        error, spread = (value.square().mean((2, 3)) for value in (read - batch.gains, batch.gains))  # (B, 2)
+        fine, coarse = error.mean(0) / (spread.mean(0) + 1e-4)
+        return {"loss": (error / (spread + QUIET)).mean(), "missed fine": fine, "missed coarse": coarse}
 
 
 def start(args: Namespace, batches: Batches) -> LatentConnector:
@@ -132,19 +134,20 @@ def start(args: Namespace, batches: Batches) -> LatentConnector:
 
 @torch.no_grad()
 def solve(connector: LatentConnector, tokens: Tokenizers, batches: Sequence[Batch]) -> None:
-    """Sets the reader's last, linear layer in closed form (ridge regression over some batches)."""
+    """Sets the reader's last, linear layer in closed form: ridge regression over some batches, weighted as the loss."""
     width = connector.config.width + 1
-    gram, cross = torch.zeros(width, width, dtype=torch.double), torch.zeros(width, len(BANDS), dtype=torch.double)
+    gram, cross = torch.zeros(len(BANDS), width, width).double(), torch.zeros(len(BANDS), width).double()
     for batch in batches:
         context = hear(connector, heard_tokens(tokens, batch.text, batch.given), batch.given, batch.form)
-        heard = rearrange(connector.around(context), "b n d -> (b n) d").double()
-        heard = torch.cat([heard, torch.ones(len(heard), 1, dtype=torch.double)], 1)
-        gram += heard.T @ heard
-        cross += heard.T @ rearrange(batch.gains, "b g h w -> (b h w) g").double()
-    gram += RIDGE * gram.diagonal().mean() * torch.eye(width, dtype=torch.double)
+        heard = F.pad(connector.around(context), (0, 1), value=1.0).double()  # (B, places, width)
+        gains = rearrange(batch.gains, "b g h w -> b g (h w)").double()
+        weight = 1 / (gains.square().mean(2) + QUIET)  # (B, bands)
+        gram += torch.einsum("bg,bpv,bpw->gvw", weight, heard, heard)
+        cross += torch.einsum("bg,bpv,bgp->gv", weight, heard, gains)
+    gram += RIDGE * gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * torch.eye(width)
     found = torch.linalg.solve(gram, cross).float()
-    connector.gain.weight.copy_(found[:-1].T)
-    connector.gain.bias.copy_(found[-1])
+    connector.gain.weight.copy_(found[:, :-1])
+    connector.gain.bias.copy_(found[:, -1])
 
 
 def main(args: Namespace) -> None:
