@@ -14,6 +14,8 @@ from mmsr_core.base import SCALE, BaseUpscaler, enlarged
 
 PATCH = 3 * SCALE**2  # channels of one 4 x 4 RGB patch
 BANDS = (2.0, 6.0)  # sigmas in output pixels: detail finer than the first, and what lies between the two
+FLAT, AROUND, PASSES = 3.0, 4.0, 2  # of `gridless`: sigma in px of what is smooth, sigma in cells, rounds
+FAINT = 8 / 127.5  # what stands out by more than some 8 grey levels is no grid
 GAIN = 4.0  # latent units a unit of gain: about unit variance over what steers a picture
 
 
@@ -35,7 +37,6 @@ class PatchCodec(ModelMixin, ConfigMixin):
     """
 
     factor = SCALE  # output pixels a latent cell
-    decode_margin = math.ceil(2.5 * max(BANDS) / SCALE) + 1  # cells around a window that its picture depends on
     painted_channels, gain_channels = PATCH, len(BANDS)  # of the latents: what the U-Net predicts, and the connector
     latent_channels = painted_channels + gain_channels
     tile_bytes = 1300  # peak bytes a pixel of one tile in `mini`, U-Net included: twice what was measured in bf16
@@ -59,6 +60,12 @@ class PatchCodec(ModelMixin, ConfigMixin):
         """LR pixels around a window that its condition depends on."""
         return self.base.reach
 
+    @property
+    def decode_margin(self) -> int:
+        """Cells around a window that its picture depends on."""
+        gained = math.ceil(_reach(max(BANDS)) / SCALE) + 1
+        return gained + PASSES * (math.ceil(_reach(FLAT) / SCALE) + _reach(AROUND))
+
     def condition(self, lr: Tensor) -> Tensor:
         """lr (B, 3, h, w) in [-1, 1] -> condition (B, channels + 48, h, w): features and the base's patches."""
         base, features = self.base(lr)
@@ -81,7 +88,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
 
     def decode(self, z: Tensor, condition: Tensor) -> Tensor:
         """z (B, 50, h, w) -> picture (B, 3, 4h, 4w), about [-1, 1]."""
-        return self.plain(z, condition) + self.gained(z, condition)
+        return gridless(self.plain(z, condition) + self.gained(z, condition))
 
     def plain(self, z: Tensor, condition: Tensor) -> Tensor:
         """The picture without its gains."""
@@ -116,9 +123,25 @@ class PatchCodec(ModelMixin, ConfigMixin):
         return sigma.flip(0)
 
 
+def gridless(picture: Tensor) -> Tensor:
+    """Takes out the faint pattern that repeats from cell to cell. (B, 3, 4h, 4w) in [-1, 1] -> same.
+
+    A network that paints 4 x 4 patches leaves some of it (.3 to 1 grey levels, seen on flat walls). An LR picture says
+    nothing about what repeats with its own pixels, so that is no detail: the mean over the cells around of what stands
+    out from the smooth picture by little. Edges and texture stand out by more and hardly count.
+    """
+    for _ in range(PASSES):
+        faint = picture - softened(picture, FLAT)
+        faint = faint / (1 + (faint / FAINT).square())
+        around = softened(F.pixel_unshuffle(faint, SCALE), AROUND)  # (B, 3 * 16, h, w)
+        phases = around.unflatten(1, (3, SCALE**2))
+        picture = picture - F.pixel_shuffle((phases - phases.mean(2, keepdim=True)).flatten(1, 2), SCALE)
+    return picture
+
+
 def softened(picture: Tensor, sigma: float) -> Tensor:
     """Gaussian blur, sigma in pixels, with mirrored borders. (B, C, H, W) -> same."""
-    reach = math.ceil(2.5 * sigma)
+    reach = _reach(sigma)
     taps = torch.arange(-reach, reach + 1, device=picture.device, dtype=picture.dtype)
     kernel = torch.exp(-0.5 * (taps / sigma) ** 2)
     kernel = (kernel / kernel.sum()).expand(picture.shape[1], 1, 1, -1)
@@ -126,6 +149,11 @@ def softened(picture: Tensor, sigma: float) -> Tensor:
     padded = F.pad(picture, (reach,) * 4, mode=mode)
     across = F.conv2d(padded, kernel, groups=picture.shape[1])
     return F.conv2d(across, kernel.transpose(-1, -2), groups=picture.shape[1])
+
+
+def _reach(sigma: float) -> int:
+    """Where a Gaussian is cut off, in its own pixels."""
+    return math.ceil(2.5 * sigma)
 
 
 def _mixed(matrix: Tensor, patches: Tensor) -> Tensor:

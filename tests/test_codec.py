@@ -6,7 +6,7 @@ from diffusers import AutoencoderKL
 
 from mmsr_core.base import enlarged
 from mmsr_core.canvas import Canvas
-from mmsr_core.codec import BANDS, PatchCodec, VaeCodec, softened
+from mmsr_core.codec import BANDS, PatchCodec, VaeCodec, gridless, softened
 from mmsr_core.images import to_pil
 
 
@@ -19,13 +19,13 @@ def codec() -> PatchCodec:
 
 
 @torch.no_grad()
-def test_decode_inverts_encode():
+def test_patches_are_invertible():
     patch = codec()
     patch.fit(torch.randn(500, 48) * torch.linspace(0.3, 0.01, 48), torch.randn(500, 8))
     lr, hr = torch.rand(2, 3, 8, 12) * 2 - 1, torch.rand(2, 3, 32, 48) * 2 - 1
     condition = patch.condition(lr)
     assert condition.shape == (2, patch.condition_channels, 8, 12)
-    torch.testing.assert_close(patch.decode(patch.encode(hr, condition), condition), hr, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(patch.plain(patch.encode(hr, condition), condition), hr, rtol=1e-4, atol=1e-4)
 
 
 @torch.no_grad()
@@ -33,7 +33,8 @@ def test_zero_latents_are_the_base_picture():
     patch, lr = codec(), torch.rand(1, 3, 8, 8) * 2 - 1
     condition = patch.condition(lr)
     zero = torch.zeros(1, patch.latent_channels, 8, 8)
-    torch.testing.assert_close(patch.decode(zero, condition), patch.picture(condition))
+    torch.testing.assert_close(patch.plain(zero, condition), patch.picture(condition))
+    torch.testing.assert_close(patch.decode(zero, condition), gridless(patch.picture(condition)))
 
 
 @torch.no_grad()
@@ -55,6 +56,18 @@ def test_gains_take_and_add_the_bases_own_detail():
     torch.testing.assert_close(patch.gained(patch.encode(hr, condition, gains), condition), 0.5 * fine)
     below = patch.gained(patch.encode(hr, condition, gains - 9), condition)
     torch.testing.assert_close(below[:, :, 8:-8, 8:-8], without[:, :, 8:-8, 8:-8])
+
+
+def test_a_faint_grid_goes_and_edges_stay():
+    y, x = torch.meshgrid(torch.arange(128.0), torch.arange(128.0), indexing="ij")
+    smooth = (0.3 * torch.sin(x / 40) + 0.2 * y / 128).expand(1, 3, -1, -1)
+    grid = (0.8 / 127.5 * torch.randn(4, 4, generator=torch.Generator().manual_seed(0))).repeat(32, 32)
+    grid = grid - grid.mean()
+    inside = (..., slice(24, -24), slice(24, -24))
+    left = gridless(smooth + grid) - smooth
+    assert left[inside].square().mean() < 0.05 * grid.square().mean()
+    edges = smooth + 0.4 * (x > 62) - 0.4 * ((x + y) > 150)
+    assert (gridless(edges) - edges).abs().max() * 127.5 < 0.6, "grey levels"
 
 
 def test_blur_keeps_a_constant_and_small_pictures():
@@ -83,9 +96,9 @@ def test_condition_of_windows_equals_the_whole():
 
 @torch.no_grad()
 def test_windows_are_decoded_as_the_whole():
-    patch, lr = codec(), torch.rand(1, 3, 40, 56) * 2 - 1
-    pieces, z = Canvas(patch, lr, (55, 39), 64), torch.randn(1, patch.latent_channels, 40, 56)
-    whole = np.asarray(to_pil(patch.decode(z, pieces.condition)))[: 4 * 39, : 4 * 55]
+    patch, lr = codec(), torch.rand(1, 3, 40, 120) * 2 - 1
+    pieces, z = Canvas(patch, lr, (119, 39), 64), torch.randn(1, patch.latent_channels, 40, 120)
+    whole = np.asarray(to_pil(patch.decode(z, pieces.condition)))[: 4 * 39, : 4 * 119]
     made = np.asarray(pieces.decode(z))
     assert made.shape == whole.shape and np.abs(made.astype(int) - whole).max() <= 1
 

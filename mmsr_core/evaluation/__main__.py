@@ -11,6 +11,7 @@ from mmsr_core.evaluation.experiments import EXPERIMENTS
 TOOLS = {
     "results": "all experiments and the benchmark, as committed in assets/results",
     "score": "folders of pictures against references",
+    "sheet": "24 photos at 1:1, to be looked at",
     "bench": "speed and memory, as ratios measured in one run",
     "metrics": "the table of measures",
     "datasets": "known test sets and where to get them",
@@ -47,6 +48,11 @@ def _command(name: str, parser: ArgumentParser):
 
         score.add_arguments(parser)
         return score.main
+    if name == "sheet":
+        from mmsr_core.evaluation import sheet
+
+        sheet.add_arguments(parser)
+        return sheet.main
     if name == "bench":
         from mmsr_core.evaluation import bench
 

@@ -32,8 +32,8 @@ from mmsr_core.tokens import Tokenizers
 TURNED, LOWEST = 0.35, 0.3  # share of the dials that are turned, and of those that are at their lowest
 PASTED = 0.3  # share of the maps with a piece of another picture's
 WORDED = 0.25  # share of the pictures whose words call them blurry
-NEUTRAL = 0.3  # how much of an effect there is at δ = 1
-WORDS = 0.03  # fine detail that such words take: at w = 14 as much is added 14 times
+NEUTRAL = 0.2  # how much of an effect there is at δ = 1
+WORDS = 0.01  # fine detail that such words take: at w = 14 as much is added 14 times
 TEXTURE = {  # share of fine detail that a class lays claim to
     "person": 0.5, "animal": 1.1, "vehicle": 0.6, "food": 0.8, "furniture": 0.4, "object": 0.7,
     "building": 0.9, "plant": 1.2, "ground": 0.6, "sky": -0.8, "water": 0.2, "other": 0.0,

@@ -83,7 +83,7 @@ def test_the_near_side_is_crisper_and_beyond_neutral_the_far_one_is_blurred():
 
 
 def test_classes_have_their_share_of_detail_and_beyond_neutral_objects_stand_out():
-    classes = halves(colour("person"), colour("sky"))
+    classes = halves(colour("animal"), colour("sky"))
     weak, strong = (objects_out(classes, value) for value in (WEAK, FULL))
     for gains in (weak, strong):
         assert (gains[:, 0][LEFT] > 0).all() and (gains[:, 0][RIGHT] < 0).all()
