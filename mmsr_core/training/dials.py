@@ -3,8 +3,9 @@
 The paper reports (section 4.3) what its pretrained, large model does at low temperatures: of the depth, more depth of
 field; of the segmentation, objects that stand out; of the edges, sharper detail. A small model trained for hours does
 not come to that by itself, so it is shown what each map means: detail belongs to near things, textured classes and
-lines. At neutral temperatures a map moves a little detail there from elsewhere (`NEUTRAL`), as much as costs no quality
-(measured); over many photos what it adds and takes evens out (`TYPICAL`), so a null token leaves the picture as it is.
+lines. At neutral temperatures a map moves a little detail there from elsewhere (`NEUTRAL`), too little to cost quality
+worth the name; over many photos what it adds and takes evens out (`TYPICAL`), and a null token leaves the picture as it
+is.
 A lower δ gives more, and then far things are out of focus and the surroundings of objects soft; a higher one less;
 another map puts the detail elsewhere; words that call the picture blurry take a little of it. All of that is a map of
 gains on the picture's own detail, which is part of the latents (`PatchCodec`). Our choice; the paper gives no training
