@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -27,9 +27,10 @@ from torch import Tensor
 from mmsr_core.codec import softened
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.palette import COLORS, NAMES, OBJECTS
-from mmsr_core.settings import TEMPERATURE_RANGE
+from mmsr_core.settings import TEMPERATURE_RANGE, declared
 from mmsr_core.tokens import Tokenizers
 
+DROP = 0.1  # of each modality to its null token (paper, section 4.1)
 TURNED, LOWEST = 0.35, 0.3  # share of the dials that are turned, and of those that are at their lowest
 PASTED = 0.3  # share of the maps with a piece of another picture's
 WORDED = 0.25  # share of the pictures whose words call them blurry
@@ -54,6 +55,7 @@ class Steering:
         delta: (B, modalities) temperatures.
         drop: (B, modalities) bool, modalities that are null tokens.
         soft: (B,) bool, the words call the picture blurry.
+        form: of the temperature; one for the batch.
     """
 
     ids: Tensor
@@ -61,9 +63,11 @@ class Steering:
     delta: Tensor
     drop: Tensor
     soft: Tensor
+    form: str = "keys"
 
     def to(self, device: torch.device) -> Steering:
-        return Steering(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **moved)
 
     def gains(self, grid: tuple[int, int]) -> Tensor:
         """How much fine and coarse detail is added (above 0) or taken at each cell of a grid: (B, 2, h, w)."""
@@ -81,18 +85,20 @@ class Dials:
     tokens: Tokenizers
     _decoded: dict[bytes, Tensor] = field(default_factory=dict, repr=False)
 
-    def draw(self, ids: Tensor, drop: Tensor, rng: np.random.Generator, look: bool = True) -> Steering:
-        """ids (B, maps, N) of the pictures' own maps, drop (B, modalities) -> what the pictures are steered by.
+    def draw(self, ids: Tensor, rng: np.random.Generator, look: bool = True) -> Steering:
+        """ids (B, maps, N) of the pictures' own maps -> what the pictures are steered by.
 
         `look`: whether gains are wanted, for which the maps have to be seen.
         """
         seen = self.seen(ids) if look else torch.zeros(*ids.shape[:2], 3, SEEN, SEEN)
-        delta = torch.ones(drop.shape)
+        shape = (len(ids), len(MODALITIES))
+        drop, delta = torch.from_numpy(rng.random(shape) < DROP), torch.ones(shape)
         for row, index in np.argwhere(rng.random(ids.shape[:2]) < TURNED):
             lowest = rng.random() < LOWEST
             delta[row, MAPS[index][0]] = TEMPERATURE_RANGE[0] if lowest else _temperature(rng)
         soft = torch.from_numpy(rng.random(len(ids)) < WORDED)
-        given = Steering(ids.clone(), seen.clone(), delta, drop, soft)
+        form = str(rng.choice(declared("temperature_form").metadata["choices"]))
+        given = Steering(ids.clone(), seen.clone(), delta, drop, soft, form)
         for row, index in np.argwhere(rng.random(ids.shape[:2]) < PASTED):
             _paste((given.ids[:, index], ids[:, index]), (given.seen[:, index], seen[:, index]), row, rng)
         return given

@@ -21,9 +21,7 @@ from torch import Tensor, nn
 
 from mmsr_core.codec import PATCH, PatchCodec
 from mmsr_core.connector import LatentConnector
-from mmsr_core.modalities import MODALITIES
 from mmsr_core.pipeline import MMSRPipeline
-from mmsr_core.settings import declared
 from mmsr_core.tokens import Tokenizers
 from mmsr_core.training.cache import TokenStore
 from mmsr_core.training.data import PhotoStore, random_source
@@ -33,7 +31,7 @@ from mmsr_core.training.loop import TrainConfig, fit
 from mmsr_core.training.losses import Adversary, PerceptualLoss
 from mmsr_core.training.prompts import worded
 from mmsr_core.training.samples import Sheet
-from mmsr_core.training.steering import DROP, hear, heard_tokens
+from mmsr_core.training.steering import hear, heard_tokens
 from mmsr_core.weights import build_scheduler, build_unet, save_half
 
 CROP = 128  # side in pixels of the windows of which `--batch` are seen at once; of larger ones it is fewer
@@ -62,7 +60,6 @@ class Batch:
     photo: Tensor  # (B, 3, 4h, 4w)
     text: Tensor  # (B, 77) ids
     given: Steering
-    form: str  # of the temperature
     shift: tuple[int, int]
     generator: torch.Generator
 
@@ -81,12 +78,11 @@ class Batches:
         args = self.args
         rng, generator = random_source(args.seed, step, rank, device)
         index, photo, ids = self._pictures(rng, device)
-        drop = torch.from_numpy(rng.random((len(photo), len(MODALITIES))) < DROP)
-        given = self.dials.draw(ids, drop, rng, look=False)
+        given = self.dials.draw(ids, rng, look=False)
         lr = Degradation(args.strength)(photo, generator)
         text = worded(self.tokens, [self.store.captions[i] for i in index], given.soft.tolist(), rng)
-        form, shift = str(rng.choice(declared("temperature_form").metadata["choices"])), rng.integers(0, 16, 2)
-        return Batch(lr, photo, text.to(device), given.to(device), form, tuple(shift.tolist()), generator)
+        shift = tuple(rng.integers(0, 16, 2).tolist())
+        return Batch(lr, photo, text.to(device), given.to(device), shift, generator)
 
     def _pictures(self, rng: np.random.Generator, device: torch.device) -> tuple[np.ndarray, Tensor, Tensor]:
         """Photo indices (B,), pictures (B, 3, H, W) and map ids (B, 3, tokens).
@@ -136,7 +132,7 @@ class DiffusionLoss:
             condition = self.codec.condition(batch.lr)
             z0 = self.codec.encode(batch.photo, condition)[:, :PATCH]
             tokens = heard_tokens(self.tokens, batch.text, batch.given)
-            context = hear(self.connector, tokens, batch.given, batch.form)
+            context = hear(self.connector, tokens, batch.given)
         made = self._made(model, condition, context, batch)
         with exact:
             picture = self.codec.plain(made, condition)

@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 
+CHECKPOINT = "last.pt"  # in a run's folder: everything to go on from
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -117,7 +119,7 @@ def fit(
     ema.to(accelerator.device)
     clock = Clock(config)
     parts = {"model": bare, "optimizer": optimizer, "ema": ema, **(also if also is not None else {})}
-    _resume(config.out / "last.pt", parts, clock)
+    _resume(config.out / CHECKPOINT, parts, clock)
     log = _Log(config, clock, accelerator.is_main_process)
     while clock.done < 1:
         start = time.monotonic()
@@ -130,7 +132,7 @@ def fit(
         clock.seconds += time.monotonic() - start
         log.write(values)
         if log.due("checkpoint") or clock.done >= 1:
-            _save(config.out / "last.pt", parts, clock)
+            _save(config.out / CHECKPOINT, parts, clock)
         if sheet is not None and (log.due("sheet") or clock.done >= 1):
             _with_ema(ema, trained, lambda: sheet(bare, config.out / f"sheet-{clock.step:07d}.png"))
     ema.copy_to(trained)

@@ -19,18 +19,15 @@ from torch import Tensor, nn
 
 from mmsr_core.codec import BANDS
 from mmsr_core.connector import READ, LatentConnector
-from mmsr_core.modalities import MODALITIES
-from mmsr_core.settings import declared
 from mmsr_core.tokens import Tokenizers
 from mmsr_core.training.cache import TokenStore
 from mmsr_core.training.data import PhotoStore, random_source
 from mmsr_core.training.dials import MAPS, Dials, Steering
-from mmsr_core.training.loop import TrainConfig, fit
+from mmsr_core.training.loop import CHECKPOINT, TrainConfig, fit
 from mmsr_core.training.priming import prime
 from mmsr_core.training.prompts import worded
 from mmsr_core.weights import build_connector
 
-DROP = 0.1  # of each modality to its null token (paper, section 4.1)
 PRIMED = 120  # photos whose maps prime a fresh connector
 SOLVED, RIDGE = 24, 1e-5  # batches for the closed form of the reader's last layer, and what keeps it tame
 LR = 6e-5  # 5e-4 destroys what the closed form has found
@@ -51,7 +48,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 class Batch:
     text: Tensor  # (B, 77) ids
     given: Steering
-    form: str  # of the temperature
     gains: Tensor  # (B, 2, READ, READ)
 
 
@@ -71,17 +67,15 @@ class Batches:
         count = self.args.batch
         index = rng.integers(photos, size=count)
         ids = self.tokens_of.ids[index, rng.integers(windows, size=count), rng.integers(sources, size=count)]
-        drop = torch.from_numpy(rng.random((count, len(MODALITIES))) < DROP)
-        given = self.dials.draw(torch.from_numpy(ids.astype(np.int64)), drop, rng)
+        given = self.dials.draw(torch.from_numpy(ids.astype(np.int64)), rng)
         text = worded(self.tokens, [self.captions[i] for i in index], given.soft.tolist(), rng)
-        form = str(rng.choice(declared("temperature_form").metadata["choices"]))
-        return Batch(text.to(device), given.to(device), form, given.gains((READ, READ)).to(device))
+        return Batch(text.to(device), given.to(device), given.gains((READ, READ)).to(device))
 
 
-def hear(connector: LatentConnector, tokens: Mapping[str, Tensor], given: Steering, form: str) -> Tensor:
+def hear(connector: LatentConnector, tokens: Mapping[str, Tensor], given: Steering) -> Tensor:
     """tokens {name: (B, N, D)} in token order -> context (B, 128, D), with dropped modalities and temperatures."""
     parts = [connector.dropped(value, name, rows) for (name, value), rows in zip(tokens.items(), given.drop.T)]
-    tempering = connector.tempering(dict(zip(tokens, given.delta.T)), form)
+    tempering = connector.tempering(dict(zip(tokens, given.delta.T)), given.form)
     return connector(connector.token_norm(torch.cat(parts, 1)), tempering)
 
 
@@ -98,9 +92,9 @@ class Reading(nn.Module):
         super().__init__()
         self.connector = connector
 
-    def forward(self, tokens: Mapping[str, Tensor], given: Steering, form: str) -> Tensor:
+    def forward(self, tokens: Mapping[str, Tensor], given: Steering) -> Tensor:
         """-> gains (B, 2, READ, READ)."""
-        return self.connector.read(hear(self.connector, tokens, given, form))
+        return self.connector.read(hear(self.connector, tokens, given))
 
 
 @dataclass
@@ -113,7 +107,7 @@ class SteeringLoss:
     def __call__(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         with torch.no_grad():
             tokens = heard_tokens(self.tokens, batch.text, batch.given)
-        read = model(tokens, batch.given, batch.form).float()
+        read = model(tokens, batch.given).float()
         error, spread = (value.square().mean((2, 3)) for value in (read - batch.gains, batch.gains))  # (B, 2)
         fine, coarse = error.mean(0) / (spread.mean(0) + 1e-4)
         return {"loss": (error / (spread + QUIET)).mean(), "missed fine": fine, "missed coarse": coarse}
@@ -125,6 +119,8 @@ def start(args: Namespace, batches: Batches) -> LatentConnector:
         return LatentConnector.from_pretrained(args.init, dtype=torch.float32)
     torch.manual_seed(args.seed)
     connector = build_connector(batches.tokens, latents=args.latents, loud=args.latents > 0, gains=len(BANDS))
+    if (args.out / CHECKPOINT).exists():  # which has the weights
+        return connector
     if args.latents > 0:
         prime(connector, batches.dials, torch.from_numpy(batches.tokens_of.ids[:PRIMED, 0, 0].astype(np.int64)))
     drawn = [batches(step, 0, torch.device("cpu")) for step in range(FAR, FAR + SOLVED)]
@@ -138,7 +134,7 @@ def solve(connector: LatentConnector, tokens: Tokenizers, batches: Sequence[Batc
     width = connector.config.width + 1
     gram, cross = torch.zeros(len(BANDS), width, width).double(), torch.zeros(len(BANDS), width).double()
     for batch in batches:
-        context = hear(connector, heard_tokens(tokens, batch.text, batch.given), batch.given, batch.form)
+        context = hear(connector, heard_tokens(tokens, batch.text, batch.given), batch.given)
         heard = F.pad(connector.around(context), (0, 1), value=1.0).double()  # (B, places, width)
         gains = rearrange(batch.gains, "b g h w -> b g (h w)").double()
         weight = 1 / (gains.square().mean(2) + QUIET)  # (B, bands)

@@ -129,18 +129,19 @@ def test_words_take_a_little_fine_detail():
 
 
 def test_draws_turn_and_paste_some_maps_and_leave_the_own_ones_alone(pipeline, ids):
-    dials, rng, drop = Dials(pipeline.tokenizers), np.random.default_rng(0), torch.zeros(12, len(MODALITIES)).bool()
-    before, worded = ids.clone(), 0
+    dials, rng = Dials(pipeline.tokenizers), np.random.default_rng(0)
+    before, worded, dropped, forms = ids.clone(), 0, 0, set()
     for _ in range(10):
-        given = dials.draw(ids, drop, rng)
+        given = dials.draw(ids, rng)
         assert torch.equal(ids, before)
         maps = given.delta[:, list(COLUMN.values())]
         assert maps.min() > 0.39 and maps.max() <= 10 and 0.1 < (maps != 1).float().mean() < 0.7
         assert (given.delta[:, [row.kind == "text" for row in MODALITIES]] == 1).all(), "words have no such effect"
         moved = given.ids != ids
         assert moved.any() and torch.equal(given.ids[moved], ids.roll(-1, 0)[moved])
-        worded += int(given.soft.sum())
-    assert 15 < worded < 50
+        worded, dropped = worded + int(given.soft.sum()), dropped + int(given.drop.sum())
+        forms.add(given.form)
+    assert 15 < worded < 50 and 25 < dropped < 75 and forms == {"keys", "bias"}
 
 
 def test_a_pasted_piece_is_seen_where_its_tokens_are(pipeline, ids):
