@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Run = Callable[[Settings, tuple[str, ...]], "Iterator[Step]"]
 SCALE = 4  # the model's own
-OUTPUT_BYTES = 210  # bytes a pixel of the whole x4 picture: latents, condition, pictures (measured on CPU at 2048 px)
+OUTPUT_BYTES = 140  # bytes a pixel of the whole x4 picture: latents, condition, pictures (CPU, 2048 to 4000 px: 126)
 LOADING = threading.RLock()  # held while networks are built or loaded: libraries change global state meanwhile
 _CPU_ALLOCATOR = "DefaultCPUAllocator"  # torch raises a plain RuntimeError where the CPU's memory is used up
 

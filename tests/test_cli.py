@@ -214,7 +214,8 @@ def test_an_interrupt_stops_at_once_and_leaves_no_file(folder):
     photo(3, (64, 64)).save(folder / "big.png")
     command = [sys.executable, "-m", "mmsr_core", str(folder / "big.png"), str(folder / "out.png"), *TINY]
     command += ["--steps", "100", "--tile", "128", "--progress"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731  a shell's background job ignores it
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=heard)
     seen = io.BytesIO()
     while b"%|" not in seen.getvalue():  # the bar has begun
         byte = process.stderr.read(1)
