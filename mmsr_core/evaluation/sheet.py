@@ -86,8 +86,8 @@ def _cells(shot: Shot, upscaler: Upscaler) -> list[Image.Image]:
     settings = Settings(seed=0)
     result = upscaler.restore(small, upscaler.extract(small), settings)
     made = result.finish(settings.color)
-    gained = psnr(made, photo) - psnr(result.bicubic, photo)
-    sys.stdout.write(f"{shot.name:18} {shot.damage:9} PSNR {psnr(made, photo):.2f} dB, {gained:+.2f} on bicubic\n")
+    ours, plain = (psnr(image, photo) for image in (made, result.bicubic))
+    sys.stdout.write(f"{shot.name:18} {shot.damage:9} PSNR {ours:.2f} dB, {ours - plain:+.2f} on bicubic\n")
     shown = [_window(image, shot.corner) for image in (result.bicubic, made, photo)]
     draw, font = ImageDraw.Draw(shown[0]), ImageFont.load_default(12)
     draw.text((3, 3), f"{shot.name}, {shot.damage}", "white", font, stroke_width=2, stroke_fill="black")
