@@ -17,7 +17,7 @@ from diffusers.models.attention_processor import Attention
 from einops import rearrange
 from torch import Tensor
 
-from mmsr_core.connector import HEAD, grid_places, position_code
+from mmsr_core.places import HEAD, grid_places, position_code
 
 
 class ContextAttention:

@@ -24,12 +24,12 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizerFast
 
 from mmsr_core.codec import VaeCodec
+from mmsr_core.fresh import build_connector, build_scheduler
 from mmsr_core.hub import Source, fetch, revision_of
 from mmsr_core.keymaps import read_checkpoint, vq_from_taming
 from mmsr_core.modalities.palette import BUNDLED, FULL, named
 from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.tokens import Tokenizers
-from mmsr_core.weights import build_connector, build_scheduler
 
 PARTS = [f"{part}/*{kind}" for part in ("unet", "vae", "text_encoder") for kind in (".json", "model.safetensors")]
 PARTS += ["tokenizer/*", "scheduler/*", "README.md"]  # what of a Stable Diffusion repository is needed

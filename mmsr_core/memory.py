@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 Run = Callable[[Settings, tuple[str, ...]], "Iterator[Step]"]
 SCALE = 4  # the model's own
-OUTPUT_BYTES = 140  # bytes a pixel of the whole x4 picture: latents, condition, pictures (CPU, 2048 to 4000 px: 126)
+WHOLE = 2**22  # output pixels of the largest picture that is denoised as a whole; larger ones band by band
+OUTPUT_BYTES = 140  # bytes a pixel of the x4 picture that is alive: latents, condition, pictures (CPU, 2048 px: 126)
+PICTURE_BYTES = 16  # bytes a pixel of the x4 picture itself: finished, enlarged for comparison, matched in colour
 LOADING = threading.RLock()  # held while networks are built or loaded: libraries change global state meanwhile
 _CPU_ALLOCATOR = "DefaultCPUAllocator"  # torch raises a plain RuntimeError where the CPU's memory is used up
 
@@ -85,7 +87,9 @@ def smaller(settings: Settings) -> tuple[Settings, str]:
 def estimate(size: tuple[int, int], settings: Settings, codec: PatchCodec | VaeCodec) -> int:
     """Peak bytes, beside the weights, of a run on a picture of (width, height) pixels."""
     pixels = size[0] * size[1] * SCALE**2
-    return codec.tile_bytes * min(settings.tile**2, pixels) + OUTPUT_BYTES * pixels
+    bands = size[0] * SCALE * settings.tile * (settings.steps + 1)  # a row of tiles for each step and the finished one
+    alive = pixels if codec.decode_margin is None else min(pixels, max(WHOLE, bands))
+    return codec.tile_bytes * min(settings.tile**2, pixels) + OUTPUT_BYTES * alive + PICTURE_BYTES * (pixels - alive)
 
 
 def warnings(seconds: float, needed: int, settings: Settings) -> list[str]:

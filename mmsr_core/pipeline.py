@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,14 +23,16 @@ from transformers import CLIPTextModel, CLIPTokenizerFast
 
 from mmsr_core import guidance, tiling
 from mmsr_core.attention import ContextAttention
+from mmsr_core.bands import order, split
 from mmsr_core.base import SCALE
 from mmsr_core.branching import branched
 from mmsr_core.canvas import Canvas, Easel
 from mmsr_core.card import CARD, model_card, publish
 from mmsr_core.codec import PatchCodec, VaeCodec
 from mmsr_core.connector import LatentConnector
+from mmsr_core.latents import Latents
+from mmsr_core.precision import bf16_pays
 from mmsr_core.settings import Settings
-from mmsr_core.solver import Solver
 from mmsr_core.tiling import Tile
 from mmsr_core.tokens import Box, Tokenizers
 
@@ -40,17 +41,29 @@ Given = Mapping[str, Image.Image | str]  # the modalities of one picture; a miss
 
 @dataclass
 class Event:
-    """A tile was done, or with `tile == tiles` a whole denoising step."""
+    """A group of tiles was denoised by one step; `done` are so many, over all steps, of `steps` times `tiles`."""
 
-    step: int
+    done: int
     steps: int
-    tile: int
     tiles: int
     _picture: Callable[[], Image.Image] | None = field(default=None, repr=False)
 
     @property
+    def step(self) -> int:
+        """Whole steps' worth of work that is done."""
+        return self.done // self.tiles
+
+    @property
+    def tile(self) -> int:
+        """Tiles beyond that; all of them where it comes out even."""
+        return (self.done - 1) % self.tiles + 1
+
+    @property
     def picture(self) -> Image.Image | None:
-        """The expected final picture as of now, decoded on demand; None between the ends of steps."""
+        """The expected final picture as of now, decoded on demand; None where it did not change.
+
+        It changes with every denoising step; a large picture's, which is denoised from the top down, band by band.
+        """
         return None if self._picture is None else self._picture()
 
 
@@ -203,8 +216,7 @@ class MMSRPipeline(DiffusionPipeline):
     @property
     def compute_dtype(self) -> torch.dtype:
         """What the U-Net computes in: bf16 where the device is fast at it, else the weights' own precision."""
-        able = {"cpu": torch.cpu._is_avx512_bf16_supported, "cuda": torch.cuda.is_bf16_supported}.get(self.device.type)
-        return torch.bfloat16 if able is not None and able() else self.unet.dtype
+        return torch.bfloat16 if bf16_pays(self.device.type) else self.unet.dtype
 
     def precision(self) -> torch.autocast:
         """The context of a U-Net call."""
@@ -220,38 +232,27 @@ class MMSRPipeline(DiffusionPipeline):
         Raises:
             FloatingPointError: the latents are no longer finite.
         """
-        size = (lr.shape[-1], lr.shape[-2])
+        size, canvas = (lr.shape[-1], lr.shape[-2]), self.canvas(lr, settings)
         tiles = self.tiles(size, settings)
-        canvas = self.canvas(lr, settings)
-        condition = canvas.condition  # (1, C, h', w')
-        noise = torch.Generator().manual_seed(settings.seed)
-        z = torch.randn(1, self.codec.latent_channels, *condition.shape[-2:], generator=noise).to(self.device)
-        solver = Solver(self.scheduler, settings.sampler, settings.steps, tuple(condition.shape[-2:]), self.device)
-        z = solver.start(z)
-        groups = tiling.groups(tiles, TILES_AT_ONCE.get(self.device.type, 1))
+        bands = split(tiles, apart=canvas.large)
+        latents = Latents(canvas, self.scheduler, bands, settings)
         branches: dict[tuple[Tile, ...], Branches] = {}
-        for index, time in enumerate(solver.timesteps):
-            fusion = tiling.Fusion(z, settings.overlap)
-            for number, group in enumerate(groups, 1):
+        done = 0
+        for step, number in order(bands, settings.steps):
+            latents.open(step, number)
+            groups = tiling.groups(bands[number].tiles, TILES_AT_ONCE.get(self.device.type, 1))
+            for group in groups:
                 if group not in branches:
                     parts = [self.contexts(modalities, tile, size, settings) for tile in group]
                     branches[group] = Branches.joined(parts, len(tiles) <= CACHED)
-                noisy = solver.scaled(tiling.cut(z, group), time)  # (n, c, tile, tile)
-                seen = tiling.cut(condition, group)  # (n, C, tile, tile)
-                fusion.add_all(group, self.predict(noisy, time, seen, branches[group], settings.weight))
-                if number < len(groups):
-                    yield Event(index, settings.steps, number * len(groups[0]), len(tiles))
-            prediction = fusion.result()  # (1, c, h', w')
-            expected = solver.expected(prediction, time, z)
-            z = solver.step(prediction, time, z)
-            if not torch.isfinite(z).all():
-                raise FloatingPointError(
-                    f"sampling: got values that are not finite at step {index + 1} of {settings.steps}; "
-                    "try a lower guidance weight, another sampler or more steps"
-                )
-            shown = z if index + 1 == settings.steps else expected
-            decoded = partial(canvas.decode, shown)
-            yield Event(index + 1, settings.steps, len(tiles), len(tiles), decoded)
+                time, z, condition = latents.cut(step, group)  # (n, c, tile, tile), (n, C, tile, tile)
+                latents.add(step, group, self.predict(z, time, condition, branches[group], settings.weight))
+                done += len(group)
+                if group is not groups[-1]:
+                    yield Event(done, settings.steps, len(tiles))
+            if step + 1 == settings.steps:
+                branches = {group: heard for group, heard in branches.items() if group not in groups}
+            yield Event(done, settings.steps, len(tiles), latents.close(step, number))
 
 
 def prompt(caption: str, words: str) -> str:

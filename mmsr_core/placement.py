@@ -23,8 +23,10 @@ def place(pipeline: MMSRPipeline, device: str, free: int | None = None) -> bool:
     """
     import torch
 
+    from mmsr_core.precision import bf16_pays
+
     kind = torch.device(device).type
-    if kind == "cuda" and torch.cuda.is_bf16_supported():
+    if kind == "cuda" and bf16_pays(kind):
         pipeline.unet.to(torch.bfloat16)
     if kind != "cpu" and weight_bytes(pipeline) + WORK > (free_bytes(device) if free is None else free):
         stream(pipeline, torch.device(device))

@@ -1,4 +1,4 @@
-"""Denoising steps of a whole picture: diffusers' solvers strip by strip, so that their scratch memory is a strip's."""
+"""Denoising steps of a band of latents: diffusers' solvers strip by strip, so that scratch memory is a strip's."""
 
 from __future__ import annotations
 
@@ -26,15 +26,13 @@ class Solver:
         schedule: the model's own scheduler, whose noise schedule and kind of prediction are kept.
         sampler: a row of `SAMPLERS`.
         steps: how many.
-        grid: (height, width) of the latents.
+        height: rows of the latents.
     """
 
-    def __init__(
-        self, schedule: SchedulerMixin, sampler: str, steps: int, grid: tuple[int, int], device: torch.device
-    ) -> None:
+    def __init__(self, schedule: SchedulerMixin, sampler: str, steps: int, height: int, device: torch.device) -> None:
         kind, options = SAMPLERS[sampler]
         self.strips = [
-            (slice(top, top + STRIP), kind.from_config(schedule.config, **options)) for top in range(0, grid[0], STRIP)
+            (slice(top, top + STRIP), kind.from_config(schedule.config, **options)) for top in range(0, height, STRIP)
         ]
         for _, scheduler in self.strips:
             scheduler.set_timesteps(steps, device=device)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -52,11 +52,6 @@ def groups(tiles: list[Tile], count: int) -> list[tuple[Tile, ...]]:
     return [tuple(tiles[start : start + count]) for start in range(0, len(tiles), count)]
 
 
-def cut(grid: Tensor, tiles: tuple[Tile, ...]) -> Tensor:
-    """(1, C, H, W) -> (n, C, height, width), one row a tile."""
-    return torch.cat([tile.of(grid) for tile in tiles])
-
-
 def window(tile: Tile, overlap: float, like: Tensor) -> Tensor:
     """(height, width) weights: one inside, falling as a cosine over the overlap, never zero."""
 
@@ -69,24 +64,42 @@ def window(tile: Tile, overlap: float, like: Tensor) -> Tensor:
 
 
 class Fusion:
-    """Weighted mean of overlapping predictions. Adding every tile of a plan, then `result()`, fuses one step."""
+    """Weighted mean of overlapping predictions over a grid, from the top down.
 
-    def __init__(self, like: Tensor, overlap: float) -> None:
-        self.overlap = overlap
-        self.total = torch.zeros_like(like, dtype=torch.float32)
-        self.weight = torch.zeros(like.shape[-2:], device=like.device)
+    `extend` makes room; once all tiles that lie on some rows have been added, `take` gives their mean and forgets them.
+    """
+
+    def __init__(self, channels: int, width: int, overlap: float, device: torch.device) -> None:
+        self.overlap, self.top = overlap, 0
+        self.total = torch.zeros(1, channels, 0, width, device=device)
+        self.weight = torch.zeros(1, 1, 0, width, device=device)
+
+    def extend(self, bottom: int) -> None:
+        """Makes room for rows down to `bottom`."""
+        missing = max(bottom - self.top - self.total.shape[-2], 0)
+        self.total, self.weight = (_lengthened(grid, missing) for grid in (self.total, self.weight))
 
     def add(self, tile: Tile, prediction: Tensor) -> None:
-        """prediction (B, C, height, width) of one tile."""
+        """prediction (1, C, height, width) of one tile."""
         weights = window(tile, self.overlap, prediction)
-        tile.of(self.total).add_(prediction.float() * weights)
-        tile.of(self.weight[None, None]).add_(weights)
+        place = replace(tile, y=tile.y - self.top)
+        place.of(self.total).add_(prediction.float() * weights)
+        place.of(self.weight).add_(weights)
 
     def add_all(self, tiles: Iterable[Tile], predictions: Tensor) -> None:
-        """predictions (n, C, height, width) of n tiles of a grid (1, C, H, W)."""
+        """predictions (n, C, height, width) of n tiles."""
         for tile, prediction in zip(tiles, predictions.split(1), strict=True):
             self.add(tile, prediction)
 
-    def result(self) -> Tensor:
-        """The mean, in the memory of the sum: nothing can be added any more."""
-        return self.total.div_(self.weight)
+    def take(self, bottom: int) -> Tensor:
+        """The mean (1, C, n, W) of the rows above `bottom` that were not taken yet, in the memory of their sum."""
+        count = bottom - self.top
+        mean = self.total[..., :count, :].div_(self.weight[..., :count, :])
+        self.total, self.weight = (grid[..., count:, :].clone() for grid in (self.total, self.weight))
+        self.top = bottom
+        return mean
+
+
+def _lengthened(grid: Tensor, rows: int) -> Tensor:
+    more = grid.new_zeros(*grid.shape[:2], rows, grid.shape[-1])
+    return torch.cat([grid, more], -2) if grid.shape[-2] else more

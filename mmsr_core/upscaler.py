@@ -111,8 +111,8 @@ class Upscaler:
 
     @classmethod
     def _tiny(cls, row: Preset, device: str, models: Mapping[str, str] | None) -> Upscaler:
+        from mmsr_core.fresh import build_tiny
         from mmsr_core.pipeline import MMSRPipeline
-        from mmsr_core.weights import build_tiny
 
         scratch = tempfile.TemporaryDirectory(prefix="mmsr-tiny-")
         with memory.LOADING:
@@ -231,9 +231,9 @@ class Upscaler:
         from mmsr_core.images import to_tensor
 
         start, notice = time.monotonic(), " ".join(notices)
-        for done, event in enumerate(self.pipeline.stream(to_tensor(image), modalities, settings), 1):
+        for event in self.pipeline.stream(to_tensor(image), modalities, settings):
             spent = time.monotonic() - start
-            left = spent / done * (event.steps * event.tiles - done)
+            left = spent / event.done * (event.steps * event.tiles - event.done)
             picture = lambda event=event: event.picture  # noqa: E731
             yield Step(event.step, event.steps, event.tile, event.tiles, left, picture, notice=notice)
         seconds = time.monotonic() - start

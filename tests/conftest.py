@@ -13,9 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from mmsr_core.fresh import build_tiny
 from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.upscaler import Upscaler
-from mmsr_core.weights import build_tiny
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from mmsr_core import canvas
+from mmsr_core import memory
+from mmsr_core.bands import Rows
+from mmsr_core.canvas import Canvas
 from mmsr_core.codec import PATCH
 from mmsr_core.images import to_tensor
 from mmsr_core.pipeline import MMSRPipeline
@@ -25,17 +30,19 @@ def test_another_picture_or_tile_gets_its_own(pipeline: MMSRPipeline, photo: Ima
     lr = to_tensor(photo)
     first = pipeline.canvas(lr, SETTINGS)
     other = pipeline.canvas(lr.flip(-1), SETTINGS)
-    assert not torch.equal(other.condition, first.condition)
+    height = first.grid[0]
+    assert not torch.equal(other.condition(0, height), first.condition(0, height))
     assert pipeline.canvas(lr.flip(-1), SETTINGS.with_(tile=128)) is not other
 
 
 def test_changed_weights_make_a_new_one(pipeline: MMSRPipeline, photo: Image.Image) -> None:
     lr, bias = to_tensor(photo), pipeline.codec.base.out.bias
     first = pipeline.canvas(lr, SETTINGS)
+    before = first.condition(0, first.grid[0])
     try:
         with torch.no_grad():
             bias.add_(0.1)
-        change = pipeline.canvas(lr, SETTINGS).condition - first.condition
+        change = pipeline.canvas(lr, SETTINGS).condition(0, first.grid[0]) - before
         assert torch.allclose(change[:, -PATCH:], torch.full_like(change[:, -PATCH:], 0.1), atol=1e-5)
     finally:
         with torch.no_grad():
@@ -43,9 +50,32 @@ def test_changed_weights_make_a_new_one(pipeline: MMSRPipeline, photo: Image.Ima
 
 
 def test_a_large_one_is_not_kept(pipeline: MMSRPipeline, photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(canvas, "KEPT", 16)
+    monkeypatch.setattr(memory, "WHOLE", 16)
     lr = to_tensor(photo).flip(-2)
     assert pipeline.canvas(lr, SETTINGS) is not pipeline.canvas(lr, SETTINGS)
+
+
+def test_a_large_picture_is_painted_from_the_top_down(
+    pipeline: MMSRPipeline, photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is decoded at once, with the enlarged photo where nothing is painted yet; what is used is given up."""
+    photo = photo.resize((40, 200))
+    whole = pipeline.canvas(to_tensor(photo), SETTINGS.with_(tile=128))
+    z = torch.randn(1, pipeline.codec.latent_channels, *whole.grid)
+    wanted = np.asarray(whole.decode(z)).astype(int)
+    monkeypatch.setattr(memory, "WHOLE", 16)
+    large, rows = Canvas(pipeline.codec, pipeline.padded(to_tensor(photo)), photo.size, 128, nullcontext), Rows()
+    assert large.large and not whole.large
+    for top in range(0, whole.grid[0], 40):
+        rows.add(z[..., top : top + 40, :])
+        made = np.asarray(large.paint(rows)).astype(int)
+        painted = wanted.shape[0] if rows.bottom == whole.grid[0] else 4 * (rows.bottom - pipeline.codec.decode_margin)
+        assert np.abs(made[:painted] - wanted[:painted]).max() <= 1
+        if painted < wanted.shape[0]:
+            assert np.abs(made[painted:] - np.asarray(photo.resize((160, 800), 3)).astype(int)[painted:]).max() <= 1
+    assert rows.top > 100
+    with pytest.raises(IndexError, match="got 0 to 8, wanted some of"):
+        large.condition(0, 8)
 
 
 def test_tokens_are_made_once_and_the_oldest_go(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmsr_core.connector import LOUD, READ, Attention, LatentConnector, Tempering, grid_places, position_code
+from mmsr_core.connector import LOUD, READ, Attention, LatentConnector, Tempering
 
 SPECS = [["text", 5, 8, False], ["depth", 16, 12, True], ["edge", 16, 12, True]]
 
@@ -126,15 +126,6 @@ def test_the_other_latents_start_by_listening_to_one_modality_each(given):
     shares = torch.stack([part.sum(-1) for part in heard.split([5, 16, 16], -1)], -1)
     wanted = torch.tensor([index % 3 for index in range(4, 16)])
     assert torch.equal(shares.argmax(-1), wanted) and shares.max(-1).values.mean() > 0.5
-
-
-def test_equal_places_have_the_largest_product():
-    code = position_code(grid_places(8, 8), 32)
-    assert torch.equal((code @ code.T).argmax(-1), torch.arange(64))
-
-
-def test_grid_places_run_row_by_row():
-    assert torch.allclose(grid_places(1, 2), torch.tensor([[0.25, 0.5], [0.75, 0.5]]))
 
 
 def test_wrong_tokens_are_refused_with_got_and_wanted(connector, given):

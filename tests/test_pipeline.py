@@ -84,7 +84,7 @@ def test_the_picture_gets_the_gains_that_the_connector_reads(pipeline, photo, ma
     """A gain of -1 everywhere takes all fine detail of the base: the codec and the connector mean the same unit."""
     lr = pipeline.padded(to_tensor(photo))
     size, plain = (lr.shape[-1], lr.shape[-2]), QUICK.with_(weight=0.0, steps=1)
-    tile, condition = pipeline.tiles(size, plain)[0], pipeline.canvas(lr, plain).condition
+    tile, condition = pipeline.tiles(size, plain)[0], pipeline.canvas(lr, plain).condition(0, lr.shape[-2])
     branches = pipeline.contexts(maps, tile, size, plain)
     branches.gains = torch.tensor([-1.0, 0.0]).reshape(1, 2, 1, 1).expand(1, 2, READ, READ)
     z = torch.zeros(1, pipeline.codec.latent_channels, *condition.shape[-2:])

@@ -15,7 +15,7 @@ def test_strips_give_what_one_scheduler_gives(sampler: str, kind: str) -> None:
     schedule = DDPMScheduler(prediction_type=kind)
     random = torch.Generator().manual_seed(0)
     z = torch.randn(1, 3, 2 * STRIP + 5, 8, generator=random)
-    solver = Solver(schedule, sampler, 4, tuple(z.shape[-2:]), torch.device("cpu"))
+    solver = Solver(schedule, sampler, 4, z.shape[-2], torch.device("cpu"))
     assert len(solver.strips) == 3
     cls, options = SAMPLERS[sampler]
     whole, expected = cls.from_config(schedule.config, **options), z * solver.start(torch.ones(()))
@@ -35,7 +35,7 @@ def test_strips_give_what_one_scheduler_gives(sampler: str, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
 def test_the_expected_picture_of_a_true_prediction_is_the_truth(kind: str) -> None:
     schedule = DDPMScheduler(prediction_type=kind)
-    solver = Solver(schedule, "ddim", 3, (8, 8), torch.device("cpu"))
+    solver = Solver(schedule, "ddim", 3, 8, torch.device("cpu"))
     truth, noise = torch.randn(2, 1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     time = solver.timesteps[1]
     z = schedule.add_noise(truth, noise, time[None])

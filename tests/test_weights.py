@@ -3,10 +3,11 @@
 import numpy as np
 import torch
 
+from mmsr_core.fresh import build_tiny
 from mmsr_core.images import to_tensor
 from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.settings import Settings
-from mmsr_core.weights import build_tiny, save_half, weights_hash
+from mmsr_core.weights import save_half, weights_hash
 
 
 def test_half_size_files_load_in_full_precision_and_look_the_same(tiny_folder, photo, maps, tmp_path):

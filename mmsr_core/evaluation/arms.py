@@ -156,11 +156,13 @@ def _folder(arm: Arm, scene: Scene) -> Made:
 
 def _base(arm: Arm, scene: Scene) -> Made:
     """The codec's base upscaler alone: what is left when the diffusion model adds nothing."""
+    import torch
+
     from mmsr_core.images import to_tensor
 
     pipeline = scene.models[arm.model].pipeline
     canvas = pipeline.canvas(to_tensor(scene.lr), arm.settings)
-    z = canvas.condition.new_zeros(1, pipeline.codec.latent_channels, *canvas.condition.shape[-2:])
+    z = torch.zeros(1, pipeline.codec.latent_channels, *canvas.grid, device=pipeline.device)
     return Made(color.match(canvas.decode(z), scene.lr, arm.settings.color))
 
 

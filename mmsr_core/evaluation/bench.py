@@ -24,6 +24,7 @@ from mmsr_core.evaluation.rrdbnet import RRDBNet
 from mmsr_core.evaluation.summary import Table
 from mmsr_core.evaluation.timing import alone, clock, race, threads
 from mmsr_core.modalities import MODALITIES
+from mmsr_core.precision import bf16_pays
 from mmsr_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def machine() -> str:
     """Processor, cores, and whether it computes in bf16."""
     rows = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     model = next((row.split(":", 1)[1].strip() for row in rows if row.startswith("model name")), "unknown processor")
-    bf16 = torch.cpu._is_avx512_bf16_supported()
+    bf16 = bf16_pays("cpu")
     return f"{model}, {cores()} cores, {'bf16' if bf16 else 'no bf16'}, torch {torch.__version__}"
 
 

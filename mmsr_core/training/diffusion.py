@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from mmsr_core.codec import PATCH, PatchCodec
 from mmsr_core.connector import LatentConnector
+from mmsr_core.fresh import build_scheduler, build_unet
 from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.tokens import Tokenizers
 from mmsr_core.training.cache import TokenStore
@@ -32,7 +33,7 @@ from mmsr_core.training.losses import Adversary, PerceptualLoss
 from mmsr_core.training.prompts import worded
 from mmsr_core.training.samples import Sheet
 from mmsr_core.training.steering import hear, heard_tokens
-from mmsr_core.weights import build_scheduler, build_unet, save_half
+from mmsr_core.weights import save_half
 
 CROP = 128  # side in pixels of the windows of which `--batch` are seen at once; of larger ones it is fewer
 LAST = 0.8  # share of the batches at the last time step, pure noise: the first step of every sampler

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from mmsr_core.connector import HEAD, LatentConnector
+from mmsr_core.connector import LatentConnector
+from mmsr_core.places import HEAD
 from mmsr_core.training.dials import EFFECTS, MAPS, NEUTRAL, Dials
 
 LOUD = 5.0  # length that a unit of a feature adds to a token, whose place and modality have about 11 and 16

@@ -13,6 +13,7 @@ from torch import nn
 
 from mmsr_core.codec import PATCH
 from mmsr_core.connector import READ
+from mmsr_core.fresh import build_connector
 from mmsr_core.training import steering
 from mmsr_core.training.cache import TokenStore
 from mmsr_core.training.data import LABEL, PHOTO, PhotoStore
@@ -20,7 +21,6 @@ from mmsr_core.training.dials import Dials
 from mmsr_core.training.diffusion import Batches, Denoiser, DiffusionLoss, add_arguments, start
 from mmsr_core.training.loop import TrainConfig, fit
 from mmsr_core.training.losses import Adversary
-from mmsr_core.weights import build_connector
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from mmsr_core.connector import HEAD, grid_places, position_code
+from mmsr_core.fresh import build_connector
+from mmsr_core.places import HEAD, grid_places, position_code
 from mmsr_core.training.dials import MAPS, Dials
 from mmsr_core.training.priming import _directions, prime
-from mmsr_core.weights import build_connector
 
 
 def test_a_primed_connector_tells_one_map_from_another(pipeline):
