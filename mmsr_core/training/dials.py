@@ -69,6 +69,11 @@ class Steering:
         moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, **moved)
 
+    def beside(self, other: Steering) -> Steering:
+        """Both as one batch of twice as many pictures."""
+        pairs = {name: (value, getattr(other, name)) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **{name: torch.cat(pair) for name, pair in pairs.items()})
+
     def gains(self, grid: tuple[int, int]) -> Tensor:
         """How much fine and coarse detail is added (above 0) or taken at each cell of a grid: (B, 2, h, w)."""
         total = -WORDS * self.soft.float()[:, None, None, None] * torch.tensor([1.0, 0.0])[:, None, None]
@@ -102,6 +107,13 @@ class Dials:
         for row, index in np.argwhere(rng.random(ids.shape[:2]) < PASTED):
             _paste((given.ids[:, index], ids[:, index]), (given.seen[:, index], seen[:, index]), row, rng)
         return given
+
+    def edited(self, given: Steering, ids: Tensor, rng: np.random.Generator) -> Steering:
+        """The same with a piece of another picture's in one map of each; ids (B, maps, N) of the pictures' own maps."""
+        seen, made = self.seen(ids), replace(given, ids=given.ids.clone(), seen=given.seen.clone())
+        for row, index in enumerate(rng.integers(ids.shape[1], size=len(ids))):
+            _paste((made.ids[:, index], ids[:, index]), (made.seen[:, index], seen[:, index]), row, rng)
+        return made
 
     def seen(self, ids: Tensor) -> Tensor:
         """ids (B, maps, N) -> the maps that they say, (B, maps, 3, SEEN, SEEN) in [-1, 1]; kept, decoding is slow."""
@@ -164,7 +176,7 @@ def objects_out(classes: Tensor, amount: Tensor) -> Tensor:
     shares = rearrange(table[nearest], "b (h w) f -> b f h w", h=classes.shape[-2])
     texture, objects = softened(shares, 1.0).split(1, 1)
     popped = beyond(amount) * (objects.mean((1, 2, 3), keepdim=True) > 0.01)
-    placed = 0.5 * amount * (texture - TYPICAL["segmentation"])
+    placed = 0.7 * amount * (texture - TYPICAL["segmentation"])
     fine = torch.lerp(placed, torch.full_like(texture, -0.8), popped * (1 - objects))
     return torch.cat([fine, 0.6 * popped * objects], 1)
 

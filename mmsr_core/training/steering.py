@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from mmsr_core.codec import BANDS
 from mmsr_core.connector import READ, LatentConnector
+from mmsr_core.fresh import build_connector
 from mmsr_core.tokens import Tokenizers
 from mmsr_core.training.cache import TokenStore
 from mmsr_core.training.data import PhotoStore, random_source
@@ -26,12 +27,12 @@ from mmsr_core.training.dials import MAPS, Dials, Steering
 from mmsr_core.training.loop import CHECKPOINT, TrainConfig, fit
 from mmsr_core.training.priming import prime
 from mmsr_core.training.prompts import worded
-from mmsr_core.weights import build_connector
 
 PRIMED = 120  # photos whose maps prime a fresh connector
 SOLVED, RIDGE = 24, 1e-5  # batches for the closed form of the reader's last layer, and what keeps it tame
 LR = 6e-5  # 5e-4 destroys what the closed form has found
 QUIET = 0.02  # mean square of gains below which a picture counts less
+SUBTLE, EDITS = 0.004, 0.5  # the same for what an edit changes, and the weight of that part of the loss
 FAR = 10**9  # their first step: training does not get there
 
 
@@ -46,6 +47,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Batch:
+    """Pictures, and then the same with an edited map."""
+
     text: Tensor  # (B, 77) ids
     given: Steering
     gains: Tensor  # (B, 2, READ, READ)
@@ -64,11 +67,13 @@ class Batches:
     def __call__(self, step: int, rank: int, device: torch.device) -> Batch:
         rng, _ = random_source(self.args.seed, step, rank, device)
         photos, windows, sources = self.tokens_of.ids.shape[:3]
-        count = self.args.batch
+        count = self.args.batch // 2
         index = rng.integers(photos, size=count)
         ids = self.tokens_of.ids[index, rng.integers(windows, size=count), rng.integers(sources, size=count)]
-        given = self.dials.draw(torch.from_numpy(ids.astype(np.int64)), rng)
-        text = worded(self.tokens, [self.captions[i] for i in index], given.soft.tolist(), rng)
+        own = torch.from_numpy(ids.astype(np.int64))
+        given = self.dials.draw(own, rng)
+        text = worded(self.tokens, [self.captions[i] for i in index], given.soft.tolist(), rng).repeat(2, 1)
+        given = given.beside(self.dials.edited(given, own, rng))
         return Batch(text.to(device), given.to(device), given.gains((READ, READ)).to(device))
 
 
@@ -100,7 +105,8 @@ class Reading(nn.Module):
 @dataclass
 class SteeringLoss:
     """Squared error of the gains, of each picture as a share of what there was to hear, so that what a map does at
-    neutral counts beside what it does at its loudest; `missed` is the share over the whole batch."""
+    neutral counts beside what it does at its loudest; and in the same way of what an edit changes, which is to be where
+    the edit is. `missed` is the share over the whole batch."""
 
     tokens: Tokenizers
 
@@ -109,8 +115,12 @@ class SteeringLoss:
             tokens = heard_tokens(self.tokens, batch.text, batch.given)
         read = model(tokens, batch.given).float()
         error, spread = (value.square().mean((2, 3)) for value in (read - batch.gains, batch.gains))  # (B, 2)
+        moved, wanted = (after - before for before, after in (read.chunk(2), batch.gains.chunk(2)))
+        lost, change = (value.square().mean((2, 3))[:, 0] for value in (moved - wanted, wanted))  # (B / 2,), fine
         fine, coarse = error.mean(0) / (spread.mean(0) + 1e-4)
-        return {"loss": (error / (spread + QUIET)).mean(), "missed fine": fine, "missed coarse": coarse}
+        share, edits = (error / (spread + QUIET)).mean(), lost.mean() / (change.mean() + 1e-4)
+        loss = share + EDITS * (lost / (change + SUBTLE)).mean()
+        return {"loss": loss, "share": share, "missed fine": fine, "missed coarse": coarse, "missed edits": edits}
 
 
 def start(args: Namespace, batches: Batches) -> LatentConnector:

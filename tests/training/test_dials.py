@@ -162,3 +162,17 @@ def test_what_maps_say_is_decoded_once(pipeline, ids):
     assert first.shape == (2, len(MAPS), 3, SEEN, SEEN)
     kept = len(dials._decoded)
     assert torch.equal(dials.seen(ids[:2]), first) and len(dials._decoded) == kept
+
+
+def test_an_edit_changes_one_map_of_each_picture_and_nothing_else(pipeline, ids):
+    dials, rng = Dials(pipeline.tokenizers), np.random.default_rng(2)
+    given = dials.draw(ids, rng)
+    before = given.ids.clone()
+    edited = dials.edited(given, ids, rng)
+    assert torch.equal(given.ids, before)
+    assert ((edited.ids != given.ids).any(-1).sum(1) <= 1).all() and (edited.ids != given.ids).any()
+    for name in ("delta", "drop", "soft", "form"):
+        assert getattr(edited, name) is getattr(given, name)
+    both = given.beside(edited)
+    assert both.form == given.form and len(both.delta) == len(both.seen) == 2 * len(ids)
+    assert torch.equal(both.gains((8, 8)), torch.cat([given.gains((8, 8)), edited.gains((8, 8))]))
