@@ -124,13 +124,13 @@ class DataSet:
 
         from mmsr_core.training.degradation import Degradation
 
-        hr = _centre(hr, self.crop)
+        hr = centred(hr, self.crop)
         number = int.from_bytes(hashlib.sha256(f"{self.seed} {name}".encode()).digest()[:7])
         degrade = Degradation(self.strength, clean=0.0 if self.strength > 0 else 1.0)
         return to_pil(degrade(to_tensor(hr), torch.Generator().manual_seed(number))), hr
 
 
-def _centre(image: Image.Image, side: int | None) -> Image.Image:
+def centred(image: Image.Image, side: int | None) -> Image.Image:
     """Centre crop of at most `side` px, sides cut to multiples of the scale."""
     width, height = (min(full, full if side is None else side) // SCALE * SCALE for full in image.size)
     left, top = (image.width - width) // 2, (image.height - height) // 2

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mmsr_core.base import SCALE
+from mmsr_core.evaluation.datasets import centred
 from mmsr_core.evaluation.figures import CROP, grid
 from mmsr_core.evaluation.metrics import psnr
 from mmsr_core.settings import Settings
@@ -102,7 +103,7 @@ def _window(image: Image.Image, corner: tuple[int, int]) -> Image.Image:
 
 
 def _photo(name: str) -> Image.Image:
-    """The photo, cut to whole LR pixels.
+    """The middle of the photo, in whole LR pixels.
 
     Raises:
         ValueError: scikit-image is not installed.
@@ -112,5 +113,4 @@ def _photo(name: str) -> Image.Image:
     except ImportError:
         raise ValueError("sheet: got no scikit-image, wanted pip install -r requirements-dev.txt") from None
     path = next((Path(skimage.__file__).parent / "data").glob(f"{name}.*"))
-    photo = Image.open(path).convert("RGB")
-    return photo.crop((0, 0, *(min(side, MOST) // SCALE * SCALE for side in photo.size)))
+    return centred(Image.open(path).convert("RGB"), MOST)

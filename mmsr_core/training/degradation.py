@@ -26,6 +26,7 @@ CHROMA_TABLE = (
 ) + ((99,) * 8,) * 4  # fmt: skip
 YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 KERNEL = 15  # taps of a blur kernel, each side
+ABSENT = 0.3  # share of the pictures that do not have a flaw
 
 
 def uniform(shape: tuple[int, ...], low: float, high: float, like: Tensor, generator: Generator) -> Tensor:
@@ -118,21 +119,29 @@ class Degradation:
         x = hr * 0.5 + 0.5
         size = (hr.shape[-2] // self.scale, hr.shape[-1] // self.scale)
         dice = torch.rand(8, generator=generator, device=hr.device).tolist()
-        severity = self.strength * uniform((len(hr),), 0, 1, hr, generator) ** 1.3  # (B,): mild ones are common
+        blurs, noises, jpegs = (self._severities(hr, generator) for _ in range(3))
         plain = resize(x, size, "bicubic")
-        x = self._blurred(x, 0.2, 2.6, severity, generator)
+        x = self._blurred(x, 0.2, 2.6, blurs[0], generator)
         factor = 0.4 + dice[0] * 0.75
         x = resize(
             x, tuple(max(side, round(full * factor)) for side, full in zip(size, x.shape[-2:])), self._mode(dice[1])
         )
-        x = noisy(x, severity * uniform((len(x),), 0, 22 / 255, x, generator), generator, dice[2] < 0.4, dice[3] < 0.5)
-        x = jpeg(x, 97 - severity * uniform((len(x),), 0, 55, x, generator), dice[4] < 0.6)
-        x = self._blurred(x, 0.1, 1.2, severity, generator)
+        x = noisy(x, noises[0] * uniform((len(x),), 0, 22 / 255, x, generator), generator, dice[2] < 0.4, dice[3] < 0.5)
+        x = jpeg(x, 97 - jpegs[0] * uniform((len(x),), 0, 55, x, generator), dice[4] < 0.6)
+        x = self._blurred(x, 0.1, 1.2, blurs[1], generator)
         x = resize(x, size, self._mode(dice[5]))
-        x = noisy(x, severity * uniform((len(x),), 0, 14 / 255, x, generator), generator, dice[6] < 0.4, dice[7] < 0.5)
-        x = jpeg(x, 97 - severity * uniform((len(x),), 0, 55, x, generator))
+        x = noisy(x, noises[1] * uniform((len(x),), 0, 20 / 255, x, generator), generator, dice[6] < 0.4, dice[7] < 0.5)
+        x = jpeg(x, 97 - jpegs[1] * uniform((len(x),), 0, 55, x, generator))
         keep = uniform((len(x), 1, 1, 1), 0, 1, x, generator) < self.clean
         return torch.where(keep, plain, x)
+
+    def _severities(self, hr: Tensor, generator: Generator) -> Tensor:
+        """(2, B): of one flaw, the first and the second time. Mild ones are common, and some pictures have none of it.
+
+        Every flaw has its own: photos that are noisy, or blocky, but otherwise good are what people bring.
+        """
+        draws = uniform((2, 2, len(hr)), 0, 1, hr, generator)
+        return self.strength * draws[0] ** 1.3 * (draws[1] > ABSENT)
 
     def _blurred(self, x: Tensor, low: float, high: float, severity: Tensor, generator: Generator) -> Tensor:
         draws = uniform((3, len(x)), 0, 1, x, generator)
