@@ -54,7 +54,8 @@ def test_every_flaw_has_a_severity_of_its_own_and_is_absent_in_some_pictures(hr:
 
 def test_jpeg_loses_more_at_lower_quality_and_keeps_flat_colours() -> None:
     picture = torch.rand(1, 3, 24, 40, generator=source())
-    losses = [float((jpeg(picture, torch.tensor([q]), subsample=False) - picture).square().mean()) for q in (95.0, 60.0, 20.0)]
+    blocky = [jpeg(picture, torch.tensor([quality]), subsample=False) for quality in (95.0, 60.0, 20.0)]
+    losses = [float((made - picture).square().mean()) for made in blocky]
     assert losses == sorted(losses) and losses[2] > 2 * losses[0]
     flat = torch.full((1, 3, 20, 20), 0.5)
     torch.testing.assert_close(jpeg(flat, torch.tensor([90.0])), flat, atol=0.01, rtol=0)
