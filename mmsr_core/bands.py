@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import groupby, pairwise
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -34,12 +34,9 @@ class Band:
 def split(tiles: list[Tile], apart: bool) -> list[Band]:
     """The tiles of a plan, one band for each row of tiles, or one for all where they are not to be kept apart."""
     rows = [tuple(row) for _, row in groupby(tiles, key=lambda tile: tile.y)] if apart else [tuple(tiles)]
-    ends = [row[0].y for row in rows[1:]] + [max(tile.y + tile.height for tile in tiles)]
-    starts = [0, *ends]
-    return [
-        Band(top, bottom, max(tile.y + tile.height for tile in row), row)
-        for (top, bottom), row in zip(pairwise(starts), rows, strict=True)
-    ]
+    seen = [row[-1].y + row[-1].height for row in rows]
+    ends = [row[0].y for row in rows[1:]] + seen[-1:]
+    return [Band(*band) for band in zip([0, *ends], ends, seen, rows)]
 
 
 def order(bands: list[Band], steps: int) -> Iterator[tuple[int, int]]:

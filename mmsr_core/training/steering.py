@@ -30,10 +30,10 @@ from mmsr_core.training.prompts import worded
 
 PRIMED = 120  # photos whose maps prime a fresh connector
 SOLVED, RIDGE = 24, 1e-5  # batches for the closed form of the reader's last layer, and what keeps it tame
+FAR = 10**9  # their first step: training does not get there
 LR = 6e-5  # 5e-4 destroys what the closed form has found
 QUIET = 0.02  # mean square of gains below which a picture counts less
 SUBTLE, EDITS = 0.004, 0.5  # the same for what an edit changes, and the weight of that part of the loss
-FAR = 10**9  # their first step: training does not get there
 
 
 def add_arguments(parser: ArgumentParser) -> None:
