@@ -100,6 +100,7 @@ class Maps(Handlers):
                 return
             slot.set(value, "auto")
             yield self.card(visit, name) | ({self.page.notice: texts.notice(" ".join(said))} if said else {})
+        yield {self.page.photo_line: texts.photo_line(photo, upscaler.cleaner.damage(photo.rgb))}
 
     @property
     def palette(self) -> Palette:

@@ -94,8 +94,9 @@ class Restore(Handlers):
         visit.photo, visit.mask, visit.finished = run.photo, run.mask, run
         visit.slots = {name: copy.copy(slot) for name, slot in run.slots.items()}
         changes = self.settings(run.settings.with_(seed=run.result.seed), new_seed=False)
-        changes |= {self.page.photo: run.photo.rgb, self.page.photo_line: texts.photo_line(run.photo)}
         changes |= {
+            self.page.photo: run.photo.rgb,
+            self.page.photo_line: texts.photo_line(run.photo, run.result.damage),
             self.page.plan: self.plan(visit, run.settings),
             **self.maps.cards(visit),
             **self.run.finished(visit),

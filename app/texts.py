@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from mmsr_core.images import Photo
+from mmsr_core.outcome import Damage
 
 TITLE = "MMSR Studio"
 PHOTO_EMPTY = "Drop a photo, paste it, use the camera, or pick an example"
@@ -54,6 +55,8 @@ before the run.
 * **Guidance weight w**: how far the result is pushed away from the negative text; other tools call this CFG w + 1.
 * **Guidance**: *m-cfg* keeps the modalities in both branches, so only the text is pushed; *null-cfg* has them in one
   branch; *cfg* uses the text alone. The Compare tab shows them side by side at the same seed.
+* **Clean-up** takes noise and JPEG blocks that can be measured in the photo out of it before it is enlarged; under the
+  photo stands what was found. 0 leaves them, more than 1 takes out more than was measured.
 * **Protect a region** keeps the plain upscale there, for faces or text that must not change.
 
 ### Nothing is lost
@@ -107,13 +110,15 @@ def millions(count: int) -> str:
     return f"{count / 1e6:.1f} M parameters"
 
 
-def photo_line(photo: Photo | None) -> str:
+def photo_line(photo: Photo | None, damage: Damage | None = None) -> str:
+    """What the photo is, and, once it was read, what was measured to be wrong with it."""
     if photo is None:
         return ""
     kinds = [photo.source_format or "picture", f"{photo.rgb.width} × {photo.rgb.height}"]
     kinds += ["grey"] if photo.grey else []
     kinds += ["transparent"] if photo.alpha is not None else []
     kinds += [f"{photo.bits}-bit, read as 8-bit"] if photo.bits > 8 else []
+    kinds += [str(damage)] if damage else []
     return f'<p class="fact">{escape(photo.name)} · {" · ".join(kinds)}</p>'
 
 
@@ -185,6 +190,7 @@ def legend(rows: Sequence[tuple[Any, float]]) -> str:
 def readout(run: Any, numbers: Mapping[str, float]) -> str:
     """The numbers under a result."""
     facts = {"Sampling": f"{run.seconds:.1f} s", "Seed": str(run.seed)}
+    facts |= {"Cleaned of": str(run.damage)} if run.damage and run.settings.cleanup else {}
     facts |= {name: f"{value:.3g}" for name, value in numbers.items()}
     rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
     why = "Fidelity error: the result shrunk back to the input's size, mean absolute difference; 0 is identical"

@@ -102,6 +102,7 @@ def _steer(page: Page) -> None:
     settings["weight"] = controls.control("weight")
     settings["steps"] = controls.control("steps")
     settings["scale"] = controls.control("scale")
+    settings["cleanup"] = controls.control("cleanup")
     with gr.Accordion("Words", open=False):
         page.add(
             suffix=gr.Radio(list(SUFFIXES), label="Quality words added to the caption", value=None, elem_id="suffix")

@@ -65,7 +65,7 @@ def _photo(page: Page, maps: Maps, restore: Restore) -> None:
     own = [page.notice, page.photo, page.photo_line, page.plan, page.mask, page.mask_line, page.as_photo]
     everything = [*own, *page.settings.values(), page.new_seed, *page.card_outputs()]
     inputs = [page.visit, *page.values()]
-    extracted = [page.notice, page.status, *page.card_outputs()]
+    extracted = [page.notice, page.status, page.photo_line, *page.card_outputs()]
 
     def example(visit: Visit, *args: Any):
         *values, event = args
@@ -88,7 +88,8 @@ def _cards(page: Page, maps: Maps) -> None:
         own = [page.notice, *card.outputs()]
         card.on.input(partial(maps.toggle, name=name), [page.visit, card.on], own, **AT_ONCE)
         again = partial(maps.extract_again, names=(name,))
-        card.reextract.click(again, page.visit, [page.notice, page.status, *card.outputs()], **ON_DEVICE)
+        read = [page.notice, page.status, page.photo_line, *card.outputs()]
+        card.reextract.click(again, page.visit, read, **ON_DEVICE)
         card.reset.click(partial(maps.reset, name=name), page.visit, own, **QUIET)
         if card.kind == "text":
             card.view.change(
@@ -160,7 +161,7 @@ def _steer(page: Page, maps: Maps, restore: Restore) -> None:
 
 def _run(page: Page, run: Run) -> None:
     shown = [page.viewer, page.readout, page.attention, page.save, page.bundle, page.save_recipe, page.history]
-    outputs = [*shown, page.seed, page.plan, *page.card_outputs()]
+    outputs = [*shown, page.seed, page.plan, page.photo_line, *page.card_outputs()]
     start(page, run, page.run, run.run, [page.visit, *page.values()], outputs)
     stop(page, run)
     page.run.click(None, js="() => window.choosePane('result')", api_visibility="private")
@@ -186,7 +187,7 @@ def _compare(page: Page, handlers: Compare) -> None:
     page.compare_kind.input(handlers.options, page.compare_kind, options, **AT_ONCE)
     shown = [page.compare_viewer, page.compare_numbers, page.compare_sheet, page.compare_save]
     inputs = [page.visit, page.compare_kind, *options, *page.values()]
-    studio = [page.notice, page.status, *page.card_outputs()]  # maps may have to be read first
+    studio = [page.notice, page.status, page.photo_line, *page.card_outputs()]  # maps may have to be read first
     start(page, handlers, page.compare_start, handlers.start, inputs, [*studio, *shown])
     start(page, handlers, page.worked, handlers.worked, [page.visit], shown)
     stop(page, handlers)

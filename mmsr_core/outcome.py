@@ -38,6 +38,28 @@ class Plan:
     warnings: list[str]
 
 
+@dataclass(frozen=True)
+class Damage:
+    """What is wrong with a photo, as far as it can be measured.
+
+    Attributes:
+        noise: standard deviation of its noise in grey levels of 0..255; 0 where there is none to speak of.
+        quality: libjpeg's quality, 1 to 100, that its blocks come from; None where there are none to speak of.
+    """
+
+    noise: float = 0.0
+    quality: int | None = None
+
+    def __bool__(self) -> bool:
+        return self != Damage()
+
+    def __str__(self) -> str:
+        """ "noise of 5 grey levels, JPEG blocks of quality 40", or "" where nothing was found."""
+        noise = f"noise of {self.noise:.2g} grey levels" if self.noise > 0 else ""
+        blocks = f"JPEG blocks of quality {self.quality}" if self.quality is not None else ""
+        return ", ".join(part for part in (noise, blocks) if part)
+
+
 @dataclass
 class Result:
     """A finished run. `sampled` is the picture before the colour match, at the wanted size.
@@ -46,6 +68,7 @@ class Result:
         bicubic: the plain enlargement to compare with.
         seed: the seed that was used.
         attention: modality -> share of the connector's attention; sums to one.
+        damage: what was measured in the source, and taken out of it as far as the settings say.
         tiles: (x0, y0, x1, y1) in output pixels.
         seconds: wall-clock time of the sampling.
         notices: sentences for the visitor on what had to change on the way.
@@ -57,6 +80,7 @@ class Result:
     settings: Settings
     seed: int
     attention: dict[str, float]
+    damage: Damage
     tiles: list[tuple[int, int, int, int]]
     seconds: float
     notices: tuple[str, ...] = ()

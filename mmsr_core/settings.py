@@ -54,6 +54,14 @@ class Settings:
     seed: int | None = knob(
         None, "Seed", "The same seed gives the same picture; empty draws one.", range=(0, 2**32 - 1), step=1
     )
+    cleanup: float = knob(
+        1.0,
+        "Clean-up",
+        "Noise and JPEG blocks that can be measured in the photo are taken out before it is enlarged. 0 leaves them, "
+        "1 takes out what was measured, each more another 5 grey levels of noise.",
+        range=(0.0, 4.0),
+        step=0.1,
+    )
     temperature: Mapping[str, float] = knob(
         {},
         "Attention temperature",

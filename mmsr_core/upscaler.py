@@ -44,12 +44,14 @@ class Upscaler:
     def __init__(
         self, pipeline: MMSRPipeline, row: Preset, folder: Path, device: str, models: Mapping[str, str] | None = None
     ) -> None:
+        from mmsr_core.cleanup import Cleaner
         from mmsr_core.weights import weights_hash
 
         streamed = place(pipeline, device)
         self.pipeline, self.folder, self.device = pipeline, folder, device
         self.palette = named(pipeline.config.get("palette", BUNDLED.name))
         self.readers = Readers(folder, device, models, self.palette, row.extractors)
+        self.cleaner = Cleaner()
         self._seconds_per_cell: float | None = None
         self._sampler: Sampler = self.sample
         self.info = Info(
@@ -228,10 +230,9 @@ class Upscaler:
     def _run(
         self, image: Image.Image, modalities: Mapping, wanted: Settings, settings: Settings, notices: tuple[str, ...]
     ) -> Iterator[Step]:
-        from mmsr_core.images import to_tensor
-
         start, notice = time.monotonic(), " ".join(notices)
-        for event in self.pipeline.stream(to_tensor(image), modalities, settings):
+        lr = self.cleaner.clean(image, settings.cleanup, self.device)
+        for event in self.pipeline.stream(lr, modalities, settings):
             spent = time.monotonic() - start
             left = spent / event.done * (event.steps * event.tiles - event.done)
             picture = lambda event=event: event.picture  # noqa: E731
@@ -247,6 +248,7 @@ class Upscaler:
             settings=wanted,
             seed=settings.seed,
             attention=self.pipeline.attention(modalities, settings),
+            damage=self.cleaner.damage(image),
             tiles=tiles,
             seconds=seconds,
             notices=notices,
@@ -286,14 +288,11 @@ def check(modalities: Mapping[str, Image.Image | str], palette: Palette = BUNDLE
     Raises:
         ValueError: an unknown name, or a value of a wrong kind.
     """
-    _known(tuple(modalities), "modalities")
-    return {row.name: row.checked(modalities[row.name], palette) for row in MODALITIES if row.name in modalities}
-
-
-def _known(names: tuple[str, ...] | None, what: str) -> None:
-    unknown = sorted(set(names if names is not None else ()) - {row.name for row in MODALITIES})
+    unknown = sorted(set(modalities) - {row.name for row in MODALITIES})
     if unknown:
-        raise ValueError(f"{what}: got {', '.join(unknown)}, wanted some of {', '.join(r.name for r in MODALITIES)}")
+        wanted = ", ".join(row.name for row in MODALITIES)
+        raise ValueError(f"modalities: got {', '.join(unknown)}, wanted some of {wanted}")
+    return {row.name: row.checked(modalities[row.name], palette) for row in MODALITIES if row.name in modalities}
 
 
 def _count(part: object) -> int:

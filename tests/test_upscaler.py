@@ -57,6 +57,15 @@ def test_steps_count_down_and_end_with_the_result(photo, maps, upscaler):
     assert steps[-1].seconds_left == 0
 
 
+def test_a_noisy_photo_is_cleaned_as_far_as_the_settings_say(photo, upscaler):
+    spoilt = np.asarray(photo) + np.random.default_rng(0).normal(0, 12, (37, 53, 3))
+    noisy = Image.fromarray(spoilt.clip(0, 255).astype(np.uint8))
+    kept, cleaned = (upscaler.restore(noisy, {}, QUICK.with_(cleanup=amount)) for amount in (0.0, 1.0))
+    assert kept.damage == cleaned.damage and kept.damage.noise > 8
+    assert np.asarray(kept.sampled, float).std() > np.asarray(cleaned.sampled, float).std()
+    assert cleaned.source is not noisy and np.array_equal(cleaned.source, noisy)  # colours and fidelity: what came in
+
+
 def test_plan_matches_the_run(photo, maps, upscaler):
     settings = QUICK.with_(tile=128)
     plan = upscaler.plan(photo.size, settings)

@@ -158,10 +158,10 @@ def _base(arm: Arm, scene: Scene) -> Made:
     """The codec's base upscaler alone: what is left when the diffusion model adds nothing."""
     import torch
 
-    from mmsr_core.images import to_tensor
-
-    pipeline = scene.models[arm.model].pipeline
-    canvas = pipeline.canvas(to_tensor(scene.lr), arm.settings)
+    upscaler = scene.models[arm.model]
+    pipeline = upscaler.pipeline
+    lr = upscaler.cleaner.clean(scene.lr, arm.settings.cleanup, upscaler.device)
+    canvas = pipeline.canvas(lr, arm.settings)
     z = torch.zeros(1, pipeline.codec.latent_channels, *canvas.grid, device=pipeline.device)
     return Made(color.match(canvas.decode(z), scene.lr, arm.settings.color))
 

@@ -6,6 +6,7 @@ import base64
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
@@ -119,12 +120,12 @@ def test_every_control_reaches_the_pipeline(page: Page, photo_file: Path, tmp_pa
     for fold in ("Words", "Seed", "Advanced"):
         open_fold(page, fold)
     moved = {
-        "scale": 2, "guidance": "null-cfg", "weight": 5.5, "steps": 2, "sampler": "ddim", "seed": 123,
+        "scale": 2, "cleanup": 0.5, "guidance": "null-cfg", "weight": 5.5, "steps": 2, "sampler": "ddim", "seed": 123,
         "temperature": {"text": 0.5, "depth": 2.0, "segmentation": 3.0, "edge": 4.0}, "temperature_form": "bias",
         "positive": "crisp", "negative": "dull", "color": "adain", "tile": 256, "overlap": 0.5, "strip_gps": True,
     }  # fmt: skip
     assert set(moved) == set(Settings().to_dict()), "a setting has no control in this test"
-    for key in ("weight", "tile", "overlap", "seed"):
+    for key in ("weight", "cleanup", "tile", "overlap", "seed"):
         set_number(page, key, moved[key])
     for key in ("scale", "guidance", "sampler", "temperature_form"):
         page.locator(f"#set-{key}").get_by_label(str(moved[key]), exact=True).check()
@@ -139,6 +140,18 @@ def test_every_control_reaches_the_pipeline(page: Page, photo_file: Path, tmp_pa
     assert after == moved
     assert all(before[key] != after[key] for key in moved)
     assert len(controls.keys_in_order()) == len(moved) - 1 + len(moved["temperature"])
+
+
+def test_noise_is_named_under_the_photo_and_taken_out(page: Page, tmp_path: Path):
+    values = np.full((48, 64, 3), 120) + np.random.default_rng(0).normal(0, 10, (48, 64, 3))
+    Image.fromarray(values.round().clip(0, 255).astype(np.uint8)).save(tmp_path / "night.png")
+    give_photo(page, tmp_path / "night.png")
+    expect(page.locator("#photo-line")).to_contain_text("grey levels")
+    run(page)
+    expect(page.locator("#readout")).to_contain_text("grey levels")
+    set_number(page, "cleanup", 0)
+    run(page)
+    expect(page.locator("#readout")).not_to_contain_text("grey levels")
 
 
 def test_starting_points_set_several_controls_and_reset_brings_them_back(page: Page, photo_file: Path):

@@ -41,9 +41,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_every_arm_of_every_picture_has_a_row_with_values_and_recipe(done: Path) -> None:
     rows = [json.loads(line) for line in (done / "rows.jsonl").read_text().splitlines()]
-    arms = {"bicubic", "base only", "ours, w = 0", "ours"}
+    arms = {"bicubic", "base only", "ours, w = 0", "ours, no clean-up", "ours"}
     assert {(row["arm"], row["picture"]) for row in rows} == {(arm, f"p_{i}") for arm in arms for i in range(3)}
-    assert len(rows) == 12 == len({row["key"] for row in rows})
+    assert len(rows) == 15 == len({row["key"] for row in rows})
     for row in rows:
         assert set(row["values"]) == {"psnr", "ssim"} and all(map(np.isfinite, row["values"].values()))
         assert (done / row["file"]).exists()
@@ -56,7 +56,7 @@ def test_every_arm_of_every_picture_has_a_row_with_values_and_recipe(done: Path)
 def test_the_report_has_every_row(done: Path) -> None:
     report = done / "report"
     text = (report / "report.md").read_text()
-    for label in ("bicubic", "base only", "ours, w = 0", "ours"):
+    for label in ("bicubic", "base only", "ours, w = 0", "ours, no clean-up", "ours"):
         assert f"\n| {label} |" in text
     assert "3 LR/HR pairs" in text and "PSNR (dB) ↑" in text
     numbers = json.loads((report / "results.json").read_text())
@@ -98,7 +98,7 @@ def test_a_lost_row_or_picture_is_made_again(pairs: Path, tmp_path: Path, made: 
     (tmp_path / json.loads(lines[0])["file"]).unlink()
     run("main", pairs, tmp_path, "--limit", "1")
     assert len(made) == 2
-    assert len(Store.open(tmp_path).rows) == 4
+    assert len(Store.open(tmp_path).rows) == 5
 
 
 def test_limits_are_for_all_sets_or_for_one(pairs: Path, tmp_path: Path) -> None:
