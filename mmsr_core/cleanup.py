@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from mmsr_core.images import to_tensor
+from mmsr_core.images import to_pil, to_tensor
 from mmsr_core.outcome import Damage
 
 SIDE = 8  # of a transformed block: JPEG's
@@ -52,14 +52,23 @@ class Cleaner:
     """Measures and cleans pictures; remembers the newest one's damage, so that a moved slider need not wait for it."""
 
     def __init__(self) -> None:
-        self._measured: tuple[Image.Image, Damage] | None = None
+        self._newest: tuple[Image.Image, Damage, Image.Image] | None = None
 
     def damage(self, image: Image.Image) -> Damage:
         """What can be measured in an RGB picture."""
-        known = self._measured
+        return self._known(image)[1]
+
+    def picture(self, image: Image.Image) -> Image.Image:
+        """An RGB picture without what was measured in it, which is what its modalities are read from."""
+        return self._known(image)[2]
+
+    def _known(self, image: Image.Image) -> tuple[Image.Image, Damage, Image.Image]:
+        known = self._newest
         if known is None or known[0] != image:
-            known = self._measured = image.copy(), measure(to_tensor(image))
-        return known[1]
+            lr = to_tensor(image)
+            damage = measure(lr)
+            known = self._newest = image.copy(), damage, to_pil(clean(lr, damage)) if damage else image
+        return known
 
     def clean(self, image: Image.Image, amount: float, device: str) -> Tensor:
         """An RGB picture without its damage, (1, 3, h, w) in [-1, 1] on a device; `amount` as `clean` has it."""

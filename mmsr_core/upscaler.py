@@ -131,8 +131,8 @@ class Upscaler:
         extractors: Mapping[str, str] | None = None,
         access: Access | None = None,
     ) -> dict[str, Image.Image | str]:
-        """Reads the modalities of a picture (RGB), in token order; `readers.read` gives each as soon as it is there."""
-        found = dict(self.readers.read(image, names, extractors, access))
+        """Reads the modalities of a picture (RGB), cleaned of its noise and blocks; in token order."""
+        found = dict(self.readers.read(self.cleaner.picture(image), names, extractors, access))
         return {row.name: found[row.name] for row in MODALITIES if row.name in found}
 
     def see(self, name: str, image: Image.Image) -> Image.Image:

@@ -15,6 +15,7 @@ from mmsr_core import cleanup
 from mmsr_core.cleanup import Cleaner, clean, measure
 from mmsr_core.images import to_pil, to_tensor
 from mmsr_core.outcome import Damage
+from mmsr_core.upscaler import Upscaler
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
@@ -109,6 +110,14 @@ def test_the_newest_picture_is_measured_once(photo: Image.Image, monkeypatch: py
     assert len(calls) == 1
     cleaner.clean(noisy(photo, 5), 1.0, "cpu")
     assert len(calls) == 2
+
+
+def test_modalities_are_read_from_the_cleaned_picture(photo: Image.Image, upscaler: Upscaler) -> None:
+    bad = noisy(photo, 12)
+    seen = upscaler.cleaner.picture(bad)
+    assert error(seen, photo) < 0.6 * error(bad, photo)
+    assert np.array_equal(upscaler.extract(bad)["edge"], upscaler.extract(seen)["edge"])
+    assert upscaler.cleaner.picture(photo) is photo
 
 
 def test_damage_in_words() -> None:
