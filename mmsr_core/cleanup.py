@@ -13,16 +13,15 @@ import itertools
 import math
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from mmsr_core.images import to_pil, to_tensor
+from mmsr_core.jpeg import CHROMA, LUMA, SIDE, YCBCR, dct, scaled
 from mmsr_core.outcome import Damage
 
-SIDE = 8  # of a transformed block: JPEG's
 PATCH = 5  # side of the patches whose spread tells the noise
 SAMPLES = 5_000  # patches that are looked at, at most, of a region
 REGIONS, REGION = 3, 24  # regions a side at most, and their least side in px
@@ -37,15 +36,6 @@ STEP = 0.22  # standard deviation of a quantised coefficient in steps; of evenly
 MORE = 5.0  # grey levels of noise that one more of `amount` stands for
 APART = 2  # px between blocks that are looked at: a quarter of the time of all of them
 TILE, REACH = 256, 2 * (SIDE - 1)  # px that are cleaned at once, which bounds the memory, and how far two passes see
-
-# JPEG's Y, Cb, Cr (ITU-T T.871) of R, G, B, and the tables of ITU-T T.81, annex K, that libjpeg scales by quality.
-YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
-LUMA_STEPS = (
-    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56,
-    14, 17, 22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
-    49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
-)  # fmt: skip
-CHROMA_CORNER = ((17, 18, 24, 47), (18, 21, 26, 66), (24, 26, 56, 99), (47, 66, 99, 99))  # all others are 99
 
 
 class Cleaner:
@@ -128,19 +118,13 @@ def _rest(blocks: Tensor) -> float:
 
 def _steps(quality: int) -> Tensor:
     """libjpeg's quantisation steps of a quality, (3, 64): luma and twice chroma."""
-    scale = 5000 / quality if quality < 50 else 200 - 2 * quality
-    chroma = np.full((SIDE, SIDE), 99)
-    chroma[:4, :4] = CHROMA_CORNER
-    tables = np.array([LUMA_STEPS, chroma.ravel(), chroma.ravel()])
-    return torch.from_numpy(((tables * scale + 50) // 100).clip(1, 255)).float()
+    tables = (scaled(torch.tensor(table), torch.tensor([quality]))[0] for table in (LUMA, CHROMA, CHROMA))
+    return torch.stack([(table + 0.5).floor().flatten() for table in tables])
 
 
 def _basis() -> Tensor:
-    """The orthonormal DCT-II of a block as filters, (64, 1, 8, 8), the mean first."""
-    k = torch.arange(SIDE, dtype=torch.float32)
-    lines = torch.cos(math.pi * (k + 0.5) * k[:, None] / SIDE) * math.sqrt(2 / SIDE)
-    lines[0] /= math.sqrt(2)
-    return torch.einsum("ay,bx->abyx", lines, lines).reshape(SIDE**2, 1, SIDE, SIDE)
+    """The transform of a block as filters, (64, 1, 8, 8), the mean first."""
+    return torch.einsum("ay,bx->abyx", dct(), dct()).reshape(SIDE**2, 1, SIDE, SIDE)
 
 
 @torch.no_grad()

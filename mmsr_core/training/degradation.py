@@ -7,24 +7,18 @@ twice. Every random number comes from the caller's generator, so a batch can be 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Generator, Tensor
 
-# JPEG's example quantisation tables (ITU-T T.81, annex K).
-LUMA_TABLE = (
-    (16, 11, 10, 16, 24, 40, 51, 61), (12, 12, 14, 19, 26, 58, 60, 55), (14, 13, 16, 24, 40, 57, 69, 56),
-    (14, 17, 22, 29, 51, 87, 80, 62), (18, 22, 37, 56, 68, 109, 103, 77), (24, 35, 55, 64, 81, 104, 113, 92),
-    (49, 64, 78, 87, 103, 121, 120, 101), (72, 92, 95, 98, 112, 100, 103, 99),
-)  # fmt: skip
-CHROMA_TABLE = (
-    (17, 18, 24, 47, 99, 99, 99, 99), (18, 21, 26, 66, 99, 99, 99, 99), (24, 26, 56, 99, 99, 99, 99, 99),
-    (47, 66, 99, 99, 99, 99, 99, 99),
-) + ((99,) * 8,) * 4  # fmt: skip
-YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+from mmsr_core.jpeg import CHROMA, LUMA, YCBCR, dct, scaled
+
 KERNEL = 15  # taps of a blur kernel, each side
 ABSENT = 0.3  # share of the pictures that do not have a flaw
 
@@ -43,6 +37,18 @@ def gaussian_kernels(sigma_x: Tensor, sigma_y: Tensor, angle: Tensor, taps: int 
     return kernel / kernel.sum((1, 2), keepdim=True)
 
 
+def exact(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Without autocast: half precision would add flaws of its own, and knows no antialiased resize on a CPU."""
+
+    @wraps(function)
+    def run(x: Tensor, *rest: Any, **named: Any) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return function(x, *rest, **named)
+
+    return run
+
+
+@exact
 def blur(x: Tensor, kernels: Tensor) -> Tensor:
     """(B, C, H, W), one kernel a picture: (B, K, K) -> (B, C, H, W)."""
     batch, channels = x.shape[:2]
@@ -53,6 +59,7 @@ def blur(x: Tensor, kernels: Tensor) -> Tensor:
     return rearrange(out, "1 (b c) h w -> b c h w", b=batch)
 
 
+@exact
 def jpeg(x: Tensor, quality: Tensor, subsample: bool = True) -> Tensor:
     """JPEG's loss without its bit stream. x (B, 3, H, W) in 0..1, quality (B,) in 1..100 -> same shape, in 0..1."""
     height, width = x.shape[-2:]
@@ -61,25 +68,21 @@ def jpeg(x: Tensor, quality: Tensor, subsample: bool = True) -> Tensor:
     ycc = torch.einsum("ij,bjhw->bihw", matrix, x * 255 - 128)
     ycc[:, 1:] += torch.einsum("ij,j->i", matrix[1:], x.new_full((3,), 128.0))[:, None, None]
     luma, chroma = ycc[:, :1], ycc[:, 1:]
-    luma = _quantised(luma, x.new_tensor(LUMA_TABLE), quality)
+    luma = _quantised(luma, x.new_tensor(LUMA), quality)
     if subsample:
-        chroma = _quantised(F.avg_pool2d(chroma, 2), x.new_tensor(CHROMA_TABLE), quality)
+        chroma = _quantised(F.avg_pool2d(chroma, 2), x.new_tensor(CHROMA), quality)
         chroma = F.interpolate(chroma, scale_factor=2, mode="bilinear")
     else:
-        chroma = _quantised(chroma, x.new_tensor(CHROMA_TABLE), quality)
+        chroma = _quantised(chroma, x.new_tensor(CHROMA), quality)
     rgb = torch.einsum("ij,bjhw->bihw", torch.linalg.inv(matrix), torch.cat([luma, chroma], 1)) + 128
     return (rgb / 255).clamp(0, 1)[..., :height, :width]
 
 
 def _quantised(plane: Tensor, table: Tensor, quality: Tensor) -> Tensor:
-    k = torch.arange(8, device=plane.device, dtype=plane.dtype)
-    dct = torch.cos((2 * k[None] + 1) * k[:, None] * math.pi / 16) * 0.5
-    dct[0] *= math.sqrt(0.5)
-    factor = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality) / 100
-    table = (table * factor[:, None, None]).clamp(1, 255)[:, None, None, None]
+    matrix, steps = dct().to(plane), scaled(table, quality)[:, None, None, None]
     blocks = rearrange(plane, "b c (h p) (w q) -> b c h w p q", p=8, q=8)
-    coefficients = torch.round(dct @ blocks @ dct.T / table) * table
-    return rearrange(dct.T @ coefficients @ dct, "b c h w p q -> b c (h p) (w q)")
+    coefficients = torch.round(matrix @ blocks @ matrix.T / steps) * steps
+    return rearrange(matrix.T @ coefficients @ matrix, "b c h w p q -> b c (h p) (w q)")
 
 
 def noisy(x: Tensor, sigma: Tensor, generator: Generator, grey: bool = False, poisson: bool = False) -> Tensor:

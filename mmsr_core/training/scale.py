@@ -13,6 +13,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -87,6 +88,7 @@ class Run:
     """
 
     def __init__(self, model: nn.Module, config: ScaleConfig) -> None:
+        self.config = config
         self.accelerator = Accelerator(
             cpu=pick_device(None) == "cpu",  # unless told so, accelerate takes CPU processes for one each
             mixed_precision=config.precision,
@@ -95,10 +97,9 @@ class Run:
             project_dir=config.out,
         )
         self._tell_deepspeed()
-        if self.sharded:
-            model.to(memory_format=torch.contiguous_format)  # FSDP splits no other
+        if self.sharded or self._deepspeed:
+            model.to(memory_format=torch.contiguous_format)  # they split and send no other
         optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.decay)
-        self.config = config
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.trained = _held(self.model)
         self.ema = EMAModel(self.trained, decay=config.ema, use_ema_warmup=True, power=0.75)
@@ -109,6 +110,17 @@ class Run:
     @property
     def sharded(self) -> bool:
         return self.accelerator.distributed_type == DistributedType.FSDP
+
+    @property
+    def _deepspeed(self) -> bool:
+        return self.accelerator.distributed_type == DistributedType.DEEPSPEED
+
+    def _autocast(self) -> AbstractContextManager:
+        """The context of the model's calls. DeepSpeed keeps the weights in half precision, but turns on no autocast."""
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.config.precision)
+        if self._deepspeed and dtype is not None:
+            return torch.autocast(self.accelerator.device.type, dtype)
+        return self.accelerator.autocast()
 
     def fit(self, loss: Loss, batches: Iterable[Any], validation: Validation | None = None) -> None:
         """Trains to the end of `config.steps`.
@@ -138,7 +150,7 @@ class Run:
         """Forward and backward of one micro-batch; the optimiser's step after the last of them."""
         accelerator = self.accelerator
         with accelerator.accumulate(self.model):
-            with accelerator.autocast():
+            with self._autocast():
                 values = loss(self.model, batch)
             if not torch.isfinite(values["loss"]):
                 raise FloatingPointError(f"training: got loss {float(values['loss'])} at step {self.step}")
@@ -155,7 +167,7 @@ class Run:
         self.ema.store(self.trained)
         self.ema.copy_to(self.trained)
         try:
-            with torch.no_grad():
+            with torch.no_grad(), self._autocast():
                 found = validation.numbers(self.model if self.sharded else self.accelerator.unwrap_model(self.model))
                 found = _averaged(self.accelerator, found)
                 if self.accelerator.is_main_process and not self.sharded:
@@ -205,9 +217,9 @@ class Run:
 
     def _tell_deepspeed(self) -> None:
         """What DeepSpeed would else read off a loader."""
-        plugin = getattr(self.accelerator.state, "deepspeed_plugin", None)
-        if plugin is None:
+        if not self._deepspeed:
             return
+        plugin = self.accelerator.state.deepspeed_plugin
         if plugin.zero_stage == 3:
             raise ValueError("training: got DeepSpeed ZeRO stage 3, wanted stage 1 or 2, or FSDP")
         plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = self.config.batch

@@ -262,6 +262,13 @@ def test_two_processes_learn_and_a_kill_changes_nothing(parts: Path, data: Path,
     assert upscaler.restore(photo, {}, sd2.Settings(steps=1, seed=0)).sampled.size == (53 * 4, 37 * 4)
 
 
+def test_half_precision_learns_too(parts: Path, data: Path, tmp_path: Path):
+    words = ("--steps", 2, "--log-every", 1, "--val", data, "--validate-every", 2, "--precision", "bf16")
+    together(1, train(parts, data, tmp_path, *words))
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert all(np.isfinite(row["loss"]) for row in rows if "loss" in row) and (tmp_path / "sheet-0000002.png").exists()
+
+
 def test_every_option_says_where_its_default_comes_from(tmp_path):
     rows = scale.recipe(sd2.Sd2Config())
     assert rows["drop"] == {"value": 0.1, "default from": "the paper"}
