@@ -23,9 +23,9 @@ from mmsr_core.jpeg import CHROMA, LUMA, SIDE, YCBCR, dct, scaled
 from mmsr_core.outcome import Damage
 
 PATCH = 5  # side of the patches whose spread tells the noise
-SAMPLES = 5_000  # patches that are looked at, at most, of a region
+SAMPLES = 5_000  # patches of a region that are looked at, about
 REGIONS, REGION = 3, 24  # regions a side at most, and their least side in px
-WINDOW = 384  # px: side of the part in which JPEG's steps are looked for
+WINDOW = 256  # px: side of the part in which JPEG's steps are looked for
 LEAST = 1.3  # grey levels: noise under it is left alone, as nine of ten clean photos seem to have up to so much
 STRONGEST, BEST = 5, 92  # JPEG qualities that are looked for; better ones do no harm
 SHARE = 0.6  # how regular coefficients must be for a photo to have been a JPEG
@@ -80,8 +80,8 @@ def _noise(grey: Tensor) -> float:
 
     Fine texture is taken for noise, therefore `measure` asks several regions.
     """
-    rows = F.unfold(grey, PATCH)[0].T  # (n, 75)
-    rows = rows[:: len(rows) // SAMPLES + 1].double()
+    apart = max(round(math.sqrt(grey[0, 0].numel() / SAMPLES)), 1)
+    rows = F.unfold(grey, PATCH, stride=apart)[0].T.double()  # (n, 75)
     values = torch.linalg.eigvalsh(torch.cov(rows.T)).clamp(min=0)  # ascending
     for count in range(len(values), 0, -1):
         mean = values[:count].mean()
@@ -96,10 +96,10 @@ def _quality(grey: Tensor) -> int | None:
     part = grey[..., top : top + WINDOW, left : left + WINDOW]
     luma = torch.einsum("c,bchw->bhw", part.new_tensor(YCBCR[0]), part)[:, None]
     found = F.conv2d(luma - 128, _basis().to(luma))[0]  # (64, h - 7, w - 7): of blocks at every place
-    grid = max(
-        ((y, x) for y in range(SIDE) for x in range(SIDE)), key=lambda at: _rest(found[:, at[0] :: SIDE, at[1] :: SIDE])
-    )
-    blocks = found[1:, grid[0] :: SIDE, grid[1] :: SIDE].flatten(1)  # (63, n), without the mean
+    small = (found[1:].abs() < 0.5).float().mean(0)  # the share of next to nothing is largest on the grid of the JPEG
+    places = itertools.product(range(SIDE), range(SIDE))
+    top, left = max(places, key=lambda place: float(small[place[0] :: SIDE, place[1] :: SIDE].mean()))
+    blocks = found[1:, top::SIDE, left::SIDE].flatten(1)  # (63, n), without the mean
     alike = {quality: _alike(blocks, _steps(quality)[0, 1:, None].to(blocks)) for quality in range(STRONGEST, BEST + 1)}
     first = next((quality for quality, share in alike.items() if share > SHARE), None)  # multiples of steps fit too
     return first and max(range(first, min(first + NEAR, BEST) + 1), key=alike.__getitem__)
@@ -109,11 +109,6 @@ def _alike(blocks: Tensor, steps: Tensor) -> float:
     """How near coefficients (63, n) are to multiples of their steps (63, 1): 1 all on them, 0 anywhere."""
     clear = (steps >= 3) & (blocks.abs() > 0.6 * steps)
     return float(torch.cos(2 * math.pi * blocks / steps)[clear].mean()) if clear.sum() >= FEWEST else 0.0
-
-
-def _rest(blocks: Tensor) -> float:
-    """Share of coefficients that are next to nothing: largest on the grid that the JPEG had."""
-    return float((blocks[1:].abs() < 0.5).float().mean())
 
 
 def _steps(quality: int) -> Tensor:
