@@ -71,7 +71,7 @@ def test_context_tables_have_a_row_a_case(upscaler: Upscaler, quick: Namespace, 
 def test_a_benchmark_writes_table_and_numbers(tmp_path: Path, capsys) -> None:
     main(["bench", "--preset", "tiny", "--quick", "--only", "extractors", "--out", str(tmp_path)])
     numbers = json.loads((tmp_path / "bench.json").read_text())
-    assert numbers["quick"] and len(numbers["tables"][0]["rows"]) == 4
+    assert numbers["quick"] and len(numbers["tables"][0]["rows"]) == 5
     assert numbers["machine"] in (tmp_path / "bench.md").read_text() and "| Depth" in capsys.readouterr().out
 
 
