@@ -163,9 +163,11 @@ class Upscaler:
         return Plan(output, output[0] * output[1] / 1e6, len(tiles), calls, seconds, needed, warnings)
 
     def _calibrate(self) -> None:
-        """First estimate of the speed: one small run; every real run replaces it."""
-        start, settings = time.monotonic(), Settings(steps=1, weight=0.0, seed=0, color="none")
-        self.restore(Image.new("RGB", (64, 64), "gray"), {}, settings)
+        """First estimate of the speed: the second of two small runs, as the first one warms up; real runs replace it."""
+        settings = Settings(steps=1, weight=0.0, seed=0, color="none")
+        for _ in range(2):
+            start = time.monotonic()
+            self.restore(Image.new("RGB", (64, 64), "gray"), {}, settings)
         self._seconds_per_cell = (time.monotonic() - start) / 64**2
 
     def stream(
@@ -288,10 +290,9 @@ def check(modalities: Mapping[str, Image.Image | str], palette: Palette = BUNDLE
     Raises:
         ValueError: an unknown name, or a value of a wrong kind.
     """
-    unknown = sorted(set(modalities) - {row.name for row in MODALITIES})
-    if unknown:
-        wanted = ", ".join(row.name for row in MODALITIES)
-        raise ValueError(f"modalities: got {', '.join(unknown)}, wanted some of {wanted}")
+    known = [row.name for row in MODALITIES]
+    if unknown := sorted(set(modalities) - set(known)):
+        raise ValueError(f"modalities: got {', '.join(unknown)}, wanted some of {', '.join(known)}")
     return {row.name: row.checked(modalities[row.name], palette) for row in MODALITIES if row.name in modalities}
 
 
