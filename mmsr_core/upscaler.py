@@ -163,7 +163,7 @@ class Upscaler:
         return Plan(output, output[0] * output[1] / 1e6, len(tiles), calls, seconds, needed, warnings)
 
     def _calibrate(self) -> None:
-        """First estimate of the speed: the second of two small runs, as the first one warms up; real runs replace it."""
+        """First estimate of the speed: the second of two small runs, as the first warms up; real runs replace it."""
         settings = Settings(steps=1, weight=0.0, seed=0, color="none")
         for _ in range(2):
             start = time.monotonic()
