@@ -190,7 +190,7 @@ def legend(rows: Sequence[tuple[Any, float]]) -> str:
 def readout(run: Any, numbers: Mapping[str, float]) -> str:
     """The numbers under a result."""
     facts = {"Sampling": f"{run.seconds:.1f} s", "Seed": str(run.seed)}
-    facts |= {"Cleaned of": str(run.damage)} if run.damage and run.settings.cleanup else {}
+    facts |= {"Cleaned of": run.cleaned} if run.cleaned else {}
     facts |= {name: f"{value:.3g}" for name, value in numbers.items()}
     rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
     why = "Fidelity error: the result shrunk back to the input's size, mean absolute difference; 0 is identical"

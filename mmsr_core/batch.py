@@ -160,8 +160,9 @@ def restore_file(
     final = result.finish(settings.color)
     save_photo(job.target, final, photo, recipe.to_json(), order.quality, settings.strip_gps)
     sizes = "{}x{} -> {} {}x{}".format(*photo.rgb.size, job.target.name, *final.size)
-    seconds = time.monotonic() - started
-    return Outcome(job, "done", f"{photo.name} {sizes}, seed {result.seed}, {seconds:.1f} s", result)
+    facts = [sizes, f"seed {result.seed}", *([f"cleaned of {result.cleaned}"] if result.cleaned else [])]
+    facts += [f"{time.monotonic() - started:.1f} s"]
+    return Outcome(job, "done", f"{photo.name} {', '.join(facts)}", result)
 
 
 def gather(upscaler: Upscaler, photo: Photo, job: Job, order: Order, notify: Callable[[str], None]) -> Gathered:

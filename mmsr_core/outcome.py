@@ -85,6 +85,11 @@ class Result:
     seconds: float
     notices: tuple[str, ...] = ()
 
+    @property
+    def cleaned(self) -> str:
+        """What was measured in the source and taken out of it, in words; "" where that was nothing."""
+        return str(self.damage) if self.settings.cleanup else ""
+
     def finish(self, method: str | None = None) -> Image.Image:
         """The picture with its colours matched to the input; another method needs no new sampling."""
         return color.match(self.sampled, self.source, self.settings.color if method is None else method)

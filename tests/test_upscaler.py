@@ -62,6 +62,7 @@ def test_a_noisy_photo_is_cleaned_as_far_as_the_settings_say(photo, upscaler):
     noisy = Image.fromarray(spoilt.clip(0, 255).astype(np.uint8))
     kept, cleaned = (upscaler.restore(noisy, {}, QUICK.with_(cleanup=amount)) for amount in (0.0, 1.0))
     assert kept.damage == cleaned.damage and kept.damage.noise > 8
+    assert kept.cleaned == "" and cleaned.cleaned.startswith("noise of ")
     assert np.asarray(kept.sampled, float).std() > np.asarray(cleaned.sampled, float).std()
     assert cleaned.source is not noisy and np.array_equal(cleaned.source, noisy)  # colours and fidelity: what came in
 
