@@ -30,7 +30,7 @@ LEAST = 1.3  # grey levels: noise under it is left alone, as nine of ten clean p
 STRONGEST, BEST = 5, 92  # JPEG qualities that are looked for; better ones do no harm
 SHARE = 0.6  # how regular coefficients must be for a photo to have been a JPEG
 NEAR = 6  # qualities whose steps are much the same
-FEWEST = 60  # coefficients that are needed to tell
+FEWEST, KINDS = 60, 6  # coefficients that are needed to tell, and of how many frequencies: a gradient is regular too
 LIMIT = 2.7  # standard deviations: smaller coefficients may be noise alone
 STEP = 0.22  # standard deviation of a quantised coefficient in steps; of evenly spread ones 0.29, they crowd at 0
 MORE = 5.0  # grey levels of noise that one more of `amount` stands for
@@ -108,7 +108,9 @@ def _quality(grey: Tensor) -> int | None:
 def _alike(blocks: Tensor, steps: Tensor) -> float:
     """How near coefficients (63, n) are to multiples of their steps (63, 1): 1 all on them, 0 anywhere."""
     clear = (steps >= 3) & (blocks.abs() > 0.6 * steps)
-    return float(torch.cos(2 * math.pi * blocks / steps)[clear].mean()) if clear.sum() >= FEWEST else 0.0
+    if clear.sum() < FEWEST or clear.any(1).sum() < KINDS:
+        return 0.0
+    return float(torch.cos(2 * math.pi * blocks / steps)[clear].mean())
 
 
 def _steps(quality: int) -> Tensor:

@@ -95,6 +95,13 @@ def test_an_even_picture_stays_even() -> None:
     assert torch.allclose(clean(lr, Damage(noise=10.0, quality=20)), lr, atol=1e-5)
 
 
+def test_regular_pictures_are_not_taken_for_damaged_ones() -> None:
+    ramp = np.linspace(0, 255, 300)[None, :, None].repeat(200, 0).repeat(3, 2)
+    board = (np.indices((120, 120)).sum(0) % 2 * 255)[..., None].repeat(3, 2)
+    for picture in (ramp, board):
+        assert measure(to_tensor(Image.fromarray(picture.astype(np.uint8)))) == Damage()
+
+
 def test_tiles_do_not_show(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
     lr, damage = to_tensor(noisy(photo, 8)), Damage(noise=8.0, quality=60)
     whole = clean(lr, damage)
