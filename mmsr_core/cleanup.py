@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -100,7 +100,9 @@ def _quality(grey: Tensor) -> int | None:
     places = itertools.product(range(SIDE), range(SIDE))
     top, left = max(places, key=lambda place: float(small[place[0] :: SIDE, place[1] :: SIDE].mean()))
     blocks = found[1:, top::SIDE, left::SIDE].flatten(1)  # (63, n), without the mean
-    alike = {quality: _alike(blocks, _steps(quality)[0, 1:, None].to(blocks)) for quality in range(STRONGEST, BEST + 1)}
+    qualities = torch.arange(STRONGEST, BEST + 1)
+    tables = _steps(LUMA, qualities)[:, 1:, None].to(blocks)
+    alike = {quality: _alike(blocks, steps) for quality, steps in zip(qualities.tolist(), tables, strict=True)}
     first = next((quality for quality, share in alike.items() if share > SHARE), None)  # multiples of steps fit too
     return first and max(range(first, min(first + NEAR, BEST) + 1), key=alike.__getitem__)
 
@@ -113,10 +115,9 @@ def _alike(blocks: Tensor, steps: Tensor) -> float:
     return float(torch.cos(2 * math.pi * blocks / steps)[clear].mean())
 
 
-def _steps(quality: int) -> Tensor:
-    """libjpeg's quantisation steps of a quality, (3, 64): luma and twice chroma."""
-    tables = (scaled(torch.tensor(table), torch.tensor([quality]))[0] for table in (LUMA, CHROMA, CHROMA))
-    return torch.stack([(table + 0.5).floor().flatten() for table in tables])
+def _steps(table: Sequence[Sequence[int]], qualities: Tensor) -> Tensor:
+    """libjpeg's quantisation steps of a table at some qualities, (qualities, 64)."""
+    return (scaled(torch.tensor(table), qualities) + 0.5).floor().flatten(1)
 
 
 def _basis() -> Tensor:
@@ -142,7 +143,10 @@ def clean(photo: Tensor, damage: Damage, amount: float = 1.0) -> Tensor:
     """
     matrix = torch.tensor(YCBCR)
     noise = damage.noise * min(amount, 1) + MORE * max(amount - 1, 0)
-    steps = torch.zeros(3, SIDE**2) if damage.quality is None else _steps(damage.quality) * min(amount, 1)
+    steps = torch.zeros(3, SIDE**2)
+    if damage.quality is not None:
+        quality = torch.tensor([damage.quality])
+        steps = torch.cat([_steps(table, quality) for table in (LUMA, CHROMA, CHROMA)]) * min(amount, 1)
     spread = torch.hypot(noise * matrix.norm(dim=1, keepdim=True), STEP * steps)  # (3, 64), grey levels
     if not spread.any():
         return photo

@@ -233,7 +233,7 @@ class Upscaler:
         self, image: Image.Image, modalities: Mapping, wanted: Settings, settings: Settings, notices: tuple[str, ...]
     ) -> Iterator[Step]:
         start, notice = time.monotonic(), " ".join(notices)
-        lr = self.cleaner.clean(image, settings.cleanup, self.device)
+        damage, lr = self.cleaner.damage(image), self.cleaner.clean(image, settings.cleanup, self.device)
         for event in self.pipeline.stream(lr, modalities, settings):
             spent = time.monotonic() - start
             left = spent / event.done * (event.steps * event.tiles - event.done)
@@ -250,7 +250,7 @@ class Upscaler:
             settings=wanted,
             seed=settings.seed,
             attention=self.pipeline.attention(modalities, settings),
-            damage=self.cleaner.damage(image),
+            damage=damage,
             tiles=tiles,
             seconds=seconds,
             notices=notices,
