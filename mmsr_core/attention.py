@@ -28,6 +28,8 @@ class ContextAttention:
         grid: (height, width) of the U-Net's input, or None for queries without a place (the sd2 preset).
         gate: (latents,) zero at first; the last tokens of the context are latents beside the text (the connector's
             `text_bypass`), attended to on their own and added tanh(gate)-fold. None: one attention over all.
+        alike: so many rows repeat themselves to the end, as branches do that have not heard their contexts yet;
+            self-attention computes them once. None: no two rows are known to be alike.
     """
 
     def __call__(
@@ -40,9 +42,13 @@ class ContextAttention:
         cache: dict[Any, tuple[Tensor, Tensor]] | None = None,
         grid: tuple[int, int] | None = None,
         gate: Tensor | None = None,
+        alike: int | None = None,
     ) -> Tensor:
         """hidden_states (B, N, C), encoder_hidden_states (B, M, D) or None -> (B, N, C)."""
         across = encoder_hidden_states is not None
+        if not across and alike is not None:
+            once = self(attn, hidden_states[:alike])
+            return once.repeat(len(hidden_states) // alike, 1, 1)
         if across and grid is not None:
             hidden_states = hidden_states + _places(grid, hidden_states)
         query = _split(attn.to_q(hidden_states), attn.heads)

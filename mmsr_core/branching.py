@@ -1,7 +1,8 @@
 """One U-Net call for several contexts of one input: what comes before the first cross-attention is computed once.
 
-The two branches of the guidance differ in their context only. Up to the first block that looks at it, which in `mini`
-is the half of the encoder that works on the largest grids, both compute the same.
+The two branches of the guidance differ in their context only. Up to the first layer that looks at it both compute the
+same: in `mini` the half of the encoder that works on the largest grids, in `sd2` the first residual block and the
+self-attention of the whole latent grid, which is the dearest of all.
 """
 
 from __future__ import annotations
@@ -47,9 +48,26 @@ def branched(
 def _call(block: torch.nn.Module, heard: Mapping[str, Any], x: Tensor, emb: Tensor, skips: tuple | None = None) -> Any:
     """A block of the encoder (no skips) or the decoder; from the first that hears the context on, a row a branch."""
     inputs = {"temb": emb} if skips is None else {"temb": emb, "res_hidden_states_tuple": skips}
-    if getattr(block, "has_cross_attention", False):
-        return block(_each(x, heard["encoder_hidden_states"]), **inputs, **heard)
-    return block(x, **inputs)
+    if not getattr(block, "has_cross_attention", False):
+        return block(x, **inputs)
+    if len(x) < len(heard["encoder_hidden_states"]):
+        return _parted(block, heard, x, emb)
+    return block(x, **inputs, **heard)
+
+
+def _parted(block: torch.nn.Module, heard: Mapping[str, Any], x: Tensor, emb: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """The block of the encoder (`CrossAttnDownBlock2D`) in which the branches part: its output and skips."""
+    contexts, skips = heard["encoder_hidden_states"], []
+    for resnet, attention in zip(block.resnets, block.attentions):
+        x = resnet(x, emb)
+        alike = len(x) if len(x) < len(contexts) and len(attention.transformer_blocks) == 1 else None
+        kwargs = {**heard["cross_attention_kwargs"], "alike": alike}
+        (x,) = attention(_each(x, contexts), contexts, cross_attention_kwargs=kwargs, return_dict=False)
+        skips.append(x)
+    for layer in block.downsamplers or ():
+        x = layer(x)
+        skips.append(x)
+    return x, skips
 
 
 def _each(x: Tensor, contexts: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ class Tokenizers:
     @classmethod
     def load(cls, folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Tokenizers:
         """From `folder/vq`, `folder/tokenizer` and `folder/text_encoder`."""
-        vq = VQModel.from_pretrained(folder / "vq", torch_dtype=dtype)
+        vq = VQModel.from_pretrained(folder / "vq", dtype=dtype)
         tokenizer = CLIPTokenizerFast.from_pretrained(folder / "tokenizer")
         text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype)
         return cls(vq.to(device), tokenizer, text_encoder.to(device))

@@ -103,7 +103,7 @@ class Upscaler:
         from mmsr_core.pipeline import MMSRPipeline
 
         with memory.LOADING:
-            pipeline = MMSRPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+            pipeline = MMSRPipeline.from_pretrained(folder, dtype=torch.float32)
         if not pipeline.connector.config.trained:
             raise ValueError(
                 f"weights: got {folder.name}, whose connector is untrained, wanted trained ones; train it with "

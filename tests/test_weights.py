@@ -13,7 +13,7 @@ from mmsr_core.weights import save_half, weights_hash
 def test_half_size_files_load_in_full_precision_and_look_the_same(tiny_folder, photo, maps, tmp_path):
     whole = MMSRPipeline.from_pretrained(tiny_folder)
     save_half(MMSRPipeline.from_pretrained(tiny_folder), tmp_path)
-    half = MMSRPipeline.from_pretrained(tmp_path, torch_dtype=torch.float32)
+    half = MMSRPipeline.from_pretrained(tmp_path, dtype=torch.float32)
     networks = (half.unet, half.text_encoder, half.codec)
     assert {p.dtype for part in networks for p in part.parameters()} == {torch.float32}
     settings, pictures = Settings(seed=0, steps=2), []

@@ -134,7 +134,7 @@ def load(folder: Path, device: str) -> Student:
     """
     if not (Path(folder) / "config.json").exists():
         raise ValueError(f"student: got {Path(folder).name!r} without config.json, wanted a folder with saved weights")
-    return Student.from_pretrained(folder, torch_dtype=torch.float32).to(device).eval()
+    return Student.from_pretrained(folder, dtype=torch.float32).to(device).eval()
 
 
 def predict(student: Student, image: Image.Image) -> Tensor:

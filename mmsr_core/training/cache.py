@@ -147,7 +147,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(args: Namespace) -> None:
     if not 0 <= args.rank < args.world:
         raise ValueError(f"rank: got {args.rank}, wanted 0 to {args.world - 1}")
-    vq = VQModel.from_pretrained(args.weights / "vq", torch_dtype=torch.float32).to(args.device).eval()
+    vq = VQModel.from_pretrained(args.weights / "vq", dtype=torch.float32).to(args.device).eval()
     extractors = {row.name: next(iter(row.extractors.values()))(args.weights, args.device) for row in ROWS}
     for split in args.splits:
         store = PhotoStore.open(args.cache, split)

@@ -187,7 +187,7 @@ def main(args: Namespace) -> None:
     config = MMSRPipeline.load_config(args.weights)
     readers = Readers(args.weights, device, palette=named(config.get("palette", "mmsr")))
     ways = chosen(None, dict(pair.split("=", 1) for pair in args.extractor), PRESETS["sd2"].extractors)
-    vq = VQModel.from_pretrained(args.weights / "vq", torch_dtype=torch.float32).to(device).eval()
+    vq = VQModel.from_pretrained(args.weights / "vq", dtype=torch.float32).to(device).eval()
     args.out.mkdir(parents=True, exist_ok=True)
     sources = {text: source(text, args.unit) for text in args.data}
     access = Access(dict.fromkeys(args.consent))

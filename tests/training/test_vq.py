@@ -78,7 +78,7 @@ def test_the_exported_model_is_the_trained_one(store: PhotoStore, tmp_path: Path
         values = map_loss(model, batches(step, 0, torch.device("cpu")))
     assert torch.isfinite(values["loss"])
     model.half().float().eval().export(tmp_path)
-    vq = VQModel.from_pretrained(tmp_path, torch_dtype=torch.float32)
+    vq = VQModel.from_pretrained(tmp_path, dtype=torch.float32)
     maps = batches(9, 0, torch.device("cpu")).maps
     picture, _, ids = model(maps)
     assert (map_ids(vq, maps) == ids).float().mean() > 0.95  # fp16 may move a latent over a border
