@@ -21,10 +21,10 @@ from diffusers import AutoencoderKL, UNet2DConditionModel, VQModel
 from diffusers.schedulers import DDIMScheduler
 from huggingface_hub import ModelCard
 from torch import nn
-from transformers import CLIPTextModel, CLIPTokenizerFast
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
 
 from mmsr_core.codec import VaeCodec
-from mmsr_core.fresh import build_connector, build_scheduler
+from mmsr_core.fresh import build_connector, build_scheduler, build_speller
 from mmsr_core.hub import Source, fetch, revision_of
 from mmsr_core.keymaps import read_checkpoint, vq_from_taming
 from mmsr_core.modalities.palette import BUNDLED, FULL, named
@@ -132,6 +132,29 @@ def joined(
         scheduler = build_scheduler("epsilon")
     parts = (codec, unet, connector, scheduler, tokens.vq, tokens.tokenizer, tokens.text_encoder)
     return MMSRPipeline(*parts, places=False, palette=palette)
+
+
+def unlearnt(palette: str = FULL[0]) -> MMSRPipeline:
+    """`sd2` at the published sizes with random weights, to measure what it costs: 1.4 billion numbers without meaning.
+
+    The shapes are those of SD 2.1-base and of the ImageNet VQGAN f16-1024.
+    """
+    unet = UNet2DConditionModel(
+        sample_size=64, cross_attention_dim=1024, attention_head_dim=[5, 10, 20, 20], use_linear_projection=True
+    )
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4, sample_size=768,
+    )  # fmt: skip
+    vq = VQModel(
+        down_block_types=("DownEncoderBlock2D",) * 4 + ("AttnDownEncoderBlock2D",),
+        up_block_types=("AttnUpDecoderBlock2D",) + ("UpDecoderBlock2D",) * 4,
+        block_out_channels=(128, 128, 256, 256, 512), layers_per_block=2, latent_channels=256,
+        sample_size=256, num_vq_embeddings=1024, vq_embed_dim=256,
+    )  # fmt: skip
+    shape = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23, "num_attention_heads": 16}
+    text = CLIPTextModel(CLIPTextConfig(vocab_size=49408, hidden_act="gelu", **shape))
+    return joined(unet, vae, Tokenizers(vq, build_speller(), text), palette=palette)
 
 
 @torch.no_grad()

@@ -33,16 +33,15 @@ NEAR = 6  # qualities whose steps are much the same
 FEWEST, KINDS = 60, 6  # coefficients that are needed to tell, and of how many frequencies: a gradient is regular too
 LIMIT = 2.7  # standard deviations: smaller coefficients may be noise alone
 STEP = 0.22  # standard deviation of a quantised coefficient in steps; of evenly spread ones 0.29, they crowd at 0
-MORE = 5.0  # grey levels of noise that one more of `amount` stands for
 APART = 2  # px between blocks that are looked at: a quarter of the time of all of them
 TILE, REACH = 256, 2 * (SIDE - 1)  # px that are cleaned at once, which bounds the memory, and how far two passes see
 
 
 class Cleaner:
-    """Measures and cleans pictures; remembers the newest one's damage, so that a moved slider need not wait for it."""
+    """Measures and cleans pictures; remembers the newest one, so that a moved slider need not wait for it."""
 
     def __init__(self) -> None:
-        self._newest: tuple[Image.Image, Damage, Image.Image] | None = None
+        self._newest: tuple[Image.Image, Damage, Tensor] | None = None
 
     def damage(self, image: Image.Image) -> Damage:
         """What can be measured in an RGB picture."""
@@ -50,19 +49,21 @@ class Cleaner:
 
     def picture(self, image: Image.Image) -> Image.Image:
         """An RGB picture without what was measured in it, which is what its modalities are read from."""
-        return self._known(image)[2]
+        _, damage, cleaned = self._known(image)
+        return to_pil(cleaned) if damage else image
 
-    def _known(self, image: Image.Image) -> tuple[Image.Image, Damage, Image.Image]:
+    def _known(self, image: Image.Image) -> tuple[Image.Image, Damage, Tensor]:
         known = self._newest
         if known is None or known[0] != image:
             lr = to_tensor(image)
             damage = measure(lr)
-            known = self._newest = image.copy(), damage, to_pil(clean(lr, damage)) if damage else image
+            known = self._newest = image.copy(), damage, clean(lr, damage)
         return known
 
     def clean(self, image: Image.Image, amount: float, device: str) -> Tensor:
         """An RGB picture without its damage, (1, 3, h, w) in [-1, 1] on a device; `amount` as `clean` has it."""
-        return clean(to_tensor(image).to(device), self.damage(image), amount)
+        _, damage, cleaned = self._known(image)
+        return cleaned.to(device) if amount == 1 else clean(to_tensor(image).to(device), damage, amount)
 
 
 @torch.no_grad()
@@ -136,13 +137,13 @@ def clean(photo: Tensor, damage: Damage, amount: float = 1.0) -> Tensor:
     Args:
         photo: (1, 3, h, w) in [-1, 1].
         damage: what was measured.
-        amount: 0 leaves the photo as it is, 1 takes out what was measured, each more 5 grey levels of noise on top.
+        amount: 0 leaves the photo as it is; `Damage.taken` says what others take out.
 
     Returns:
         (1, 3, h, w) in [-1, 1]; the photo itself where there is nothing to do.
     """
     matrix = torch.tensor(YCBCR)
-    noise = damage.noise * min(amount, 1) + MORE * max(amount - 1, 0)
+    noise = damage.taken(amount).noise
     steps = torch.zeros(3, SIDE**2)
     if damage.quality is not None:
         quality = torch.tensor([damage.quality])

@@ -75,6 +75,14 @@ def build_scheduler(prediction: str = "sample") -> UniPCMultistepScheduler:
     )
 
 
+def build_speller() -> CLIPTokenizerFast:
+    """A tokenizer in CLIP's layout that has learnt no words: every letter is a token."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    marks = ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = [*alphabet, *(letter + "</w>" for letter in alphabet), *marks]
+    return CLIPTokenizerFast({word: i for i, word in enumerate(vocabulary)}, [], model_max_length=77)
+
+
 def build_tiny(folder: Path) -> None:
     """Writes every part of a preset with a few random weights each: real classes, no meaning. For tests."""
     torch.manual_seed(0)
@@ -90,17 +98,14 @@ def build_tiny(folder: Path) -> None:
         vq_embed_dim=16,
         mid_block_add_attention=False,
     )
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    marks = ["<|startoftext|>", "<|endoftext|>"]
-    vocabulary = [*alphabet, *(letter + "</w>" for letter in alphabet), *marks]
-    tokenizer = CLIPTokenizerFast({word: i for i, word in enumerate(vocabulary)}, [], model_max_length=77)
+    tokenizer = build_speller()
     ids = {
-        "bos_token_id": len(vocabulary) - 2,
-        "eos_token_id": len(vocabulary) - 1,
-        "pad_token_id": len(vocabulary) - 1,
+        "bos_token_id": len(tokenizer) - 2,
+        "eos_token_id": len(tokenizer) - 1,
+        "pad_token_id": len(tokenizer) - 1,
     }
     shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    text = CLIPTextModel(CLIPTextConfig(vocab_size=len(vocabulary), max_position_embeddings=77, **shape, **ids))
+    text = CLIPTextModel(CLIPTextConfig(vocab_size=len(tokenizer), max_position_embeddings=77, **shape, **ids))
     tokens, codec = Tokenizers(vq, tokenizer, text), PatchCodec(channels=8, blocks=1, head=4)
     parts = (
         codec,

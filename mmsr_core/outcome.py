@@ -10,6 +10,8 @@ from PIL import Image
 from mmsr_core import color
 from mmsr_core.settings import Settings
 
+MORE = 5.0  # grey levels of noise that one more of the clean-up's amount stands for
+
 
 @dataclass(frozen=True)
 class Info:
@@ -53,6 +55,11 @@ class Damage:
     def __bool__(self) -> bool:
         return self != Damage()
 
+    def taken(self, amount: float) -> Damage:
+        """What is taken out: at an amount of 1 what was measured, of 0 nothing, and each over 1 is noise on top."""
+        noise = self.noise * min(amount, 1) + MORE * max(amount - 1, 0)
+        return Damage(noise, self.quality if amount > 0 else None)
+
     def __str__(self) -> str:
         """ "noise of 5 grey levels, JPEG blocks of quality 40", or "" where nothing was found."""
         noise = f"noise of {self.noise:.2g} grey levels" if self.noise > 0 else ""
@@ -87,8 +94,8 @@ class Result:
 
     @property
     def cleaned(self) -> str:
-        """What was measured in the source and taken out of it, in words; "" where that was nothing."""
-        return str(self.damage) if self.settings.cleanup else ""
+        """What was taken out of the source, in words; "" where that was nothing."""
+        return str(self.damage.taken(self.settings.cleanup))
 
     def finish(self, method: str | None = None) -> Image.Image:
         """The picture with its colours matched to the input; another method needs no new sampling."""

@@ -5,14 +5,13 @@ import json
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel, VQModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
+from transformers import CLIPTextModel, CLIPTokenizerFast
 
-from mmsr_core.build import joined, main
+from mmsr_core.build import main, unlearnt
 from mmsr_core.keymaps import read_checkpoint, taming_config, taming_state, vq_from_taming
 from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.settings import Settings
 from mmsr_core.tiling import Tile
-from mmsr_core.tokens import Tokenizers
 from mmsr_core.upscaler import Upscaler
 from tests.foreign import GROUPS, TamingVQGAN, as_published, stable_diffusion
 
@@ -64,37 +63,29 @@ def test_names_and_files_of_2022_are_read_whole(base, tiny_folder, tmp_path):
     assert wanted("A red barn").input_ids == found("A red barn").input_ids and found.pad_token == "!"
 
 
-def test_the_published_vqgan_has_the_papers_shape():
+@pytest.fixture(scope="module")
+def full_size():
+    """Nothing is computed or held in memory: the `meta` device knows shapes only."""
+    with torch.device("meta"):
+        return unlearnt()
+
+
+def test_the_published_vqgan_has_the_papers_shape(full_size):
     with torch.device("meta"):
         state = TamingVQGAN(*PUBLISHED).state_dict()
         ours = VQModel(**taming_config(state))
-    assert ours.config.sample_size == 256
-    assert {n: p.shape for n, p in ours.state_dict().items()} == {n: p.shape for n, p in taming_state(state).items()}
+    shapes = lambda state: {name: value.shape for name, value in state.items()}  # noqa: E731
+    assert shapes(ours.state_dict()) == shapes(taming_state(state)) == shapes(full_size.vq.state_dict())
+    assert ours.config.sample_size == full_size.vq.config.sample_size == 256
 
 
-def test_full_size_has_the_published_parameter_counts(tiny_folder):
-    """Nothing is computed or held in memory: the `meta` device knows shapes only."""
-    attending, four = ("CrossAttnDownBlock2D",) * 3, (128, 256, 512, 512)
-    with torch.device("meta"):
-        unet = UNet2DConditionModel(
-            sample_size=64, cross_attention_dim=1024, attention_head_dim=[5, 10, 20, 20], use_linear_projection=True
-        )
-        vae = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
-            block_out_channels=four, layers_per_block=2, latent_channels=4, sample_size=768,
-        )  # fmt: skip
-        shape = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23, "num_attention_heads": 16}
-        text = CLIPTextModel(CLIPTextConfig(vocab_size=49408, hidden_act="gelu", **shape))
-        vq = VQModel(**taming_config(TamingVQGAN(*PUBLISHED).state_dict()))
-        count = lambda part: sum(p.numel() for p in part.parameters())  # noqa: E731
-        assert unet.config.down_block_types[:3] == attending
-        assert (count(unet), count(vae), count(text)) == (865_910_724, 83_653_863, 340_387_840)
-        tokenizer = CLIPTokenizerFast.from_pretrained(tiny_folder / "tokenizer")
-        pipeline = joined(unet, vae, Tokenizers(vq, tokenizer, text))
-    assert count(pipeline.unet) == 865_910_724 + 4 * 320 * 9
-    assert sum(spec.count for spec in pipeline.connector.specs.values()) == 845
-    assert pipeline.connector.gate.shape == (128,) and pipeline.connector.no_text.shape == (1, 77, 1024)
-    print({name: count(part) for name, part in pipeline.components.items() if hasattr(part, "parameters")})
+def test_full_size_has_the_published_parameter_counts(full_size):
+    count = lambda part: sum(p.numel() for p in part.parameters())  # noqa: E731
+    assert full_size.unet.config.down_block_types[:3] == ("CrossAttnDownBlock2D",) * 3
+    assert count(full_size.unet) == 865_910_724 + 4 * 320 * 9
+    assert (count(full_size.codec), count(full_size.text_encoder)) == (83_653_863, 340_387_840)
+    assert sum(spec.count for spec in full_size.connector.specs.values()) == 845
+    assert full_size.connector.gate.shape == (128,) and full_size.connector.no_text.shape == (1, 77, 1024)
 
 
 def test_a_checkpoint_of_a_trainer_gives_its_tensors_and_runs_no_code(vqgan, tmp_path):

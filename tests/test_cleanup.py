@@ -109,14 +109,16 @@ def test_tiles_do_not_show(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) 
     assert torch.allclose(clean(lr, damage), whole, atol=1e-5)
 
 
-def test_the_newest_picture_is_measured_once(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_picture_is_measured_and_cleaned_once(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    monkeypatch.setattr(cleanup, "measure", lambda lr: calls.append(1) or measure(lr))
-    cleaner = Cleaner()
-    assert cleaner.damage(photo) == cleaner.damage(photo.copy())
-    assert len(calls) == 1
-    cleaner.clean(noisy(photo, 5), 1.0, "cpu")
-    assert len(calls) == 2
+    monkeypatch.setattr(cleanup, "measure", lambda lr: calls.append("measure") or measure(lr))
+    monkeypatch.setattr(cleanup, "clean", lambda *given: calls.append("clean") or clean(*given))
+    cleaner, bad = Cleaner(), noisy(photo, 5)
+    damage, seen = cleaner.damage(bad), to_tensor(cleaner.picture(bad.copy()))
+    torch.testing.assert_close(cleaner.clean(bad, 1.0, "cpu"), seen, atol=1 / 255, rtol=0)
+    assert calls == ["measure", "clean"]
+    assert torch.equal(cleaner.clean(bad, 2.0, "cpu"), clean(to_tensor(bad), damage, 2.0))
+    assert cleaner.damage(photo) != damage and calls.count("measure") == 2
 
 
 def test_modalities_are_read_from_the_cleaned_picture(photo: Image.Image, upscaler: Upscaler) -> None:
@@ -130,3 +132,10 @@ def test_modalities_are_read_from_the_cleaned_picture(photo: Image.Image, upscal
 def test_damage_in_words() -> None:
     assert str(Damage()) == ""
     assert str(Damage(noise=5.04, quality=40)) == "noise of 5 grey levels, JPEG blocks of quality 40"
+
+
+def test_what_is_taken_out_follows_the_amount() -> None:
+    found = Damage(noise=4, quality=40)
+    assert found.taken(0) == Damage() and found.taken(1) == found
+    assert found.taken(0.5) == Damage(noise=2, quality=40) and found.taken(3) == Damage(noise=14, quality=40)
+    assert str(Damage().taken(2)) == "noise of 5 grey levels"

@@ -13,6 +13,7 @@ TOOLS = {
     "score": "folders of pictures against references",
     "sheet": "24 photos at 1:1, to be looked at",
     "bench": "speed and memory, as ratios measured in one run",
+    "bench-sd2": "time and memory of the paper's size, with random weights, beside InstructPix2Pix",
     "metrics": "the table of measures",
     "datasets": "known test sets and where to get them",
 }
@@ -58,6 +59,11 @@ def _command(name: str, parser: ArgumentParser):
 
         bench.add_arguments(parser)
         return bench.main
+    if name == "bench-sd2":
+        from mmsr_core.evaluation import bench_sd2
+
+        bench_sd2.add_arguments(parser)
+        return bench_sd2.main
     return partial(_print, name)
 
 

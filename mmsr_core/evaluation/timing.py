@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 ALLOCATOR = "MALLOC_"  # environment variables that tune the allocator, which would hide what is given back
 
@@ -53,6 +54,29 @@ def peak_bytes() -> int:
     """The largest resident set that this process has had."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+@contextmanager
+def peak_of(device: str) -> Iterator[Callable[[], int]]:
+    """Yields what tells the largest memory in bytes since then: of torch on a GPU, else of this process.
+
+    On a CPU it is the kernel's own count, set back at the start; where that cannot be done, the largest ever.
+    """
+    import torch
+
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
+        yield lambda: torch.cuda.max_memory_allocated(device)
+        return
+    marks = Path("/proc/self/clear_refs")
+    if marks.exists():
+        marks.write_text("5")  # proc(5): resets the peak resident set
+    yield peak_bytes if not marks.exists() else _high_water
+
+
+def _high_water() -> int:
+    rows = Path("/proc/self/status").read_text().splitlines()
+    return next(int(row.split()[1]) * 1024 for row in rows if row.startswith("VmHWM"))
 
 
 def alone(arguments: Sequence[str]) -> dict[str, float]:

@@ -6,14 +6,20 @@ import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from diffusers import VQModel
 
-from mmsr_core.evaluation import bench, bench_context, bench_page
+from mmsr_core.attention import ContextAttention
+from mmsr_core.build import assembled
+from mmsr_core.evaluation import bench, bench_context, bench_page, bench_sd2
 from mmsr_core.evaluation.__main__ import main
 from mmsr_core.evaluation.rrdbnet import RRDBNet
-from mmsr_core.evaluation.timing import alone, peak_bytes, race, threads
+from mmsr_core.evaluation.timing import alone, peak_bytes, peak_of, race, threads
+from mmsr_core.settings import Settings
 from mmsr_core.upscaler import Upscaler
+from tests.foreign import stable_diffusion
 
 
 @pytest.fixture
@@ -99,3 +105,35 @@ def test_visitors_without_a_picture_are_counted(tmp_path: Path, monkeypatch) -> 
     monkeypatch.setattr("gradio_client.Client", Client)
     seconds, errors = bench_page._visited("", tmp_path, 4)
     assert len(seconds) == 2 and errors == 2, "one raised, one got a picture of a wrong size"
+
+
+def test_the_papers_size_is_measured_beside_instructpix2pix(tiny_folder: Path, tmp_path: Path, capsys) -> None:
+    base = stable_diffusion(tmp_path / "base", tiny_folder / "tokenizer")
+    vq = VQModel.from_pretrained(tiny_folder / "vq")
+    parser = ArgumentParser()
+    bench_sd2.add_arguments(parser)
+    sizes = ["--sides", "128", "64", "--peer-sides", "64", "--steps", "2", "--rounds", "1", "--device", "cpu"]
+    bench_sd2.main(parser.parse_args([*sizes, "--out", str(tmp_path)]), lambda: assembled(base, vq, 8, 1))
+    small, large = json.loads((tmp_path / "bench.json").read_text())["tables"][0]["rows"]
+    assert (small[0], large[0], large[-1]) == ("64 px", "128 px", "–")
+    assert all(float(cell.rstrip("%")) > 0 for cell in (small[2], small[3], small[5], small[6], small[8]))
+    assert "| 64 px |" in capsys.readouterr().out
+
+
+def test_the_peer_leaves_the_unet_as_it_was(tiny_folder: Path, tmp_path: Path) -> None:
+    pipeline = assembled(
+        stable_diffusion(tmp_path, tiny_folder / "tokenizer"), VQModel.from_pretrained(tiny_folder / "vq"), 8, 1
+    )
+    peer = bench_sd2.Peer(pipeline)
+    assert peer(bench.photo(16), Settings(steps=1)).size == (64, 64)
+    assert {type(found) for found in pipeline.unet.attn_processors.values()} == {ContextAttention}
+
+
+def test_the_peak_is_counted_from_the_start() -> None:
+    with peak_of("cpu") as peak:
+        before = peak()
+        np.ones(2**26, np.uint8)
+        largest = peak()
+    assert largest - before > 2**25
+    with peak_of("cpu") as peak:
+        assert peak() < largest
