@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 
 from mmsr_core.evaluation.experiments import EXPERIMENTS
 
-TOOLS = {
-    "results": "all experiments and the benchmark, as committed in assets/results",
-    "score": "folders of pictures against references",
-    "sheet": "24 photos at 1:1, to be looked at",
-    "bench": "speed and memory, as ratios measured in one run",
-    "bench-sd2": "time and memory of the paper's size, with random weights, beside InstructPix2Pix",
-    "metrics": "the table of measures",
-    "datasets": "known test sets and where to get them",
+TOOLS = {  # command -> the module that does it, with its `add_arguments` and `main`; and what for
+    "results": ("suite", "all experiments and the benchmark, as committed in assets/results"),
+    "score": ("score", "folders of pictures against references"),
+    "sheet": ("sheet", "24 photos at 1:1, to be looked at"),
+    "bench": ("bench", "speed and memory, as ratios measured in one run"),
+    "bench-sd2": ("bench_sd2", "time and memory of the paper's size, with random weights, beside InstructPix2Pix"),
 }
+LISTS = {"metrics": "the table of measures", "datasets": "known test sets and where to get them"}
 
 
 def main(argv: list[str]) -> None:
-    abouts = {**{name: about for name, (_, about) in EXPERIMENTS.items()}, **TOOLS}
+    abouts = {name: about for name, (_, about) in {**EXPERIMENTS, **TOOLS}.items()} | LISTS
     if not argv or argv[0] not in abouts:
         width = max(map(len, abouts))
         rows = "\n".join(f"  {name:{width}}  {about}" for name, about in abouts.items())
@@ -33,38 +34,12 @@ def main(argv: list[str]) -> None:
         raise SystemExit(f"{error}.") from None
 
 
-def _command(name: str, parser: ArgumentParser):
-    if name in EXPERIMENTS:
-        from mmsr_core.evaluation import run
-
-        run.add_arguments(parser)
-        return partial(run.main, name)
-    if name == "results":
-        from mmsr_core.evaluation import suite
-
-        suite.add_arguments(parser)
-        return suite.main
-    if name == "score":
-        from mmsr_core.evaluation import score
-
-        score.add_arguments(parser)
-        return score.main
-    if name == "sheet":
-        from mmsr_core.evaluation import sheet
-
-        sheet.add_arguments(parser)
-        return sheet.main
-    if name == "bench":
-        from mmsr_core.evaluation import bench
-
-        bench.add_arguments(parser)
-        return bench.main
-    if name == "bench-sd2":
-        from mmsr_core.evaluation import bench_sd2
-
-        bench_sd2.add_arguments(parser)
-        return bench_sd2.main
-    return partial(_print, name)
+def _command(name: str, parser: ArgumentParser) -> Callable[[Namespace], None]:
+    if name in LISTS:
+        return partial(_print, name)
+    module = import_module(f"mmsr_core.evaluation.{TOOLS[name][0] if name in TOOLS else 'run'}")
+    module.add_arguments(parser)
+    return module.main if name in TOOLS else partial(module.main, name)
 
 
 def _print(name: str, args: object) -> None:

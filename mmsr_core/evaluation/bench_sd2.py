@@ -29,7 +29,7 @@ from mmsr_core.build import unlearnt
 from mmsr_core.evaluation.bench import machine, photo
 from mmsr_core.evaluation.markup import markdown
 from mmsr_core.evaluation.summary import DASH, Table
-from mmsr_core.evaluation.timing import peak_of
+from mmsr_core.evaluation.timing import clock, peak_of
 from mmsr_core.modalities.edge import CannyEdges
 from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.placement import weight_bytes
@@ -47,12 +47,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--peer-sides", type=int, nargs="*", default=[512], help="those of them at which InstructPix2Pix runs too")
     add("--steps", type=int, default=20)
     add("--rounds", type=int, default=3, help="of each size; the two models take turns and medians count")
+    add("--threads", type=int, help="of the CPU; one on a machine that does other work beside")
     add("--device", help="cuda, mps or cpu (default: the best there is)")
     add("--out", type=Path, default=Path("runs/evaluation/bench-sd2"), help="folder of bench.md and bench.json")
 
 
 def main(args: Namespace, build: Callable[[], MMSRPipeline] = unlearnt) -> None:
     torch.manual_seed(0)
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as nothing:
         upscaler = Upscaler(build(), preset("sd2"), Path(nothing), memory.pick_device(args.device))
         peer = Peer(upscaler.pipeline)
@@ -94,7 +97,7 @@ def _row(upscaler: Upscaler, peer: Peer, side: int, args: Namespace) -> list[str
 
 @dataclass
 class Costs:
-    """Seconds by the clock and peak bytes over what was there before, of several runs of one thing."""
+    """Seconds and peak bytes over what was there before, of several runs of one thing."""
 
     device: str
     spent: list[float] = field(default_factory=list)
@@ -104,17 +107,23 @@ class Costs:
         """Runs it once more; a run for which the memory does not suffice leaves no trace."""
         memory.release()
         with peak_of(self.device) as peak:
-            before, start = peak(), time.perf_counter()
+            before, start = peak(), self._clock()
             try:
                 run()
             except Exception as error:
                 if not memory.is_out_of_memory(error):
                     raise
                 return
-            if self.device.startswith("cuda"):
-                torch.cuda.synchronize()
-            self.spent.append(time.perf_counter() - start)
+            self.spent.append(self._clock() - start)
             self.peaks.append(peak() - before)
+
+    def _clock(self) -> float:
+        """Seconds, when the device has done what it was given."""
+        if self.device == "cpu":
+            return clock()
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize()
+        return time.perf_counter()
 
     @property
     def seconds(self) -> float:
