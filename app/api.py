@@ -164,10 +164,10 @@ def endpoints(engine: Engine) -> None:
     public = {"concurrency_id": DEVICE, "concurrency_limit": 1, "api_visibility": "public"}
     with gr.Row(visible=False):
         button = gr.Button("call")
-        photo = widgets.unopened_image("photo")
+        photo = widgets.Unopened(label="photo")
         settings = gr.Textbox("{}", label="settings")
         caption = gr.Textbox(label="caption")
-        maps = [widgets.unopened_image(row.name) for row in MODALITIES if row.kind == "map"]
+        maps = [widgets.Unopened(label=row.name) for row in MODALITIES if row.kind == "map"]
         off = gr.Textbox("", label="off")
         shown = [gr.Textbox(label=row.label) if row.kind == "text" else _shown(row.label) for row in MODALITIES]
         picture, recipe = _shown("picture"), gr.Textbox(label="recipe")

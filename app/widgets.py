@@ -6,8 +6,8 @@ a logarithmic dial, a strip of pictures. All send `.input` (the shelf `.select`)
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +130,31 @@ class Upload:
     name: str
 
 
-def photo_box() -> gr.Image:
-    """`gr.Image` that hands over the file unopened: the core opens it and knows what to say when it is broken."""
-    box = gr.Image(
+class _AsItIs(type(gr.Image)):
+    """Gradio's own metaclass writes a .pyi file beside the source of every new component; a subclass needs none."""
+
+    def __new__(cls, name: str, bases: tuple, attributes: dict) -> type:
+        return ABCMeta.__new__(cls, name, bases, attributes)
+
+
+class Unopened(gr.Image, metaclass=_AsItIs):
+    """`gr.Image` that hands over the file unopened: the core opens it and knows what to say when it is broken.
+
+    A class, not a changed object: Gradio makes an output anew from its arguments whenever a handler leaves it out.
+    """
+
+    is_template = True  # the browser shows a gr.Image
+
+    def preprocess(self, payload: Any) -> Upload | None:
+        if payload is None:
+            return None
+        if payload.path is None:  # a camera picture comes as a data URL
+            return Upload(decode_base64_to_file(payload.url, self.GRADIO_CACHE, "png"), "camera.png")
+        return Upload(payload.path, Path(payload.orig_name or payload.path).name)
+
+
+def photo_box() -> Unopened:
+    return Unopened(
         label="Photo",
         sources=["upload", "clipboard", "webcam"],
         format="png",
@@ -141,20 +163,3 @@ def photo_box() -> gr.Image:
         placeholder=texts.PHOTO_EMPTY,
         buttons=[],
     )
-    box.preprocess = partial(_unopened, box)
-    return box
-
-
-def unopened_image(label: str) -> gr.Image:
-    """The same for an API endpoint."""
-    box = gr.Image(label=label)
-    box.preprocess = partial(_unopened, box)
-    return box
-
-
-def _unopened(box: gr.Image, payload: Any) -> Upload | None:
-    if payload is None:
-        return None
-    if payload.path is None:  # a camera picture comes as a data URL
-        return Upload(decode_base64_to_file(payload.url, box.GRADIO_CACHE, "png"), "camera.png")
-    return Upload(payload.path, Path(payload.orig_name or payload.path).name)

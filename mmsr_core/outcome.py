@@ -10,6 +10,7 @@ from PIL import Image
 from mmsr_core import color
 from mmsr_core.settings import Settings
 
+SAID = (ValueError, FloatingPointError, MemoryError)  # errors whose text is a sentence for people
 MORE = 5.0  # grey levels of noise that one more of the clean-up's amount stands for
 
 

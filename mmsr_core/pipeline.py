@@ -97,8 +97,6 @@ class MMSRPipeline(DiffusionPipeline):
     (`mini`) or not (`sd2`, whose U-Net was trained without).
     """
 
-    model_cpu_offload_seq = "text_encoder->vq->connector->unet->codec"
-
     def __init__(
         self,
         codec: PatchCodec | VaeCodec,
@@ -120,7 +118,7 @@ class MMSRPipeline(DiffusionPipeline):
         self.unet.set_attn_processor(ContextAttention())
         for network in (unet, codec):  # on a CPU in bf16 the base upscaler takes 0.4 of its time, the U-Net 0.9
             network.to(memory_format=torch.channels_last)
-        self._easel, self._known = Easel(), {}
+        self._easel, self.tokenizers = Easel(), Tokenizers(vq, tokenizer, text_encoder)
 
     def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **options: Any) -> None:
         """diffusers' own, with a model card beside the weights where there is none. `options`: its or `publish`'s."""
@@ -139,10 +137,6 @@ class MMSRPipeline(DiffusionPipeline):
             folder = Path(scratch) / repo_id.split("/")[-1]
             self.save_pretrained(folder, **options)
             return publish(folder, repo_id, private, token)
-
-    @property
-    def tokenizers(self) -> Tokenizers:
-        return Tokenizers(self.vq, self.tokenizer, self.text_encoder, self._known)
 
     @property
     def multiple(self) -> int:

@@ -27,9 +27,8 @@ class Tile:
         return grid[..., self.y : self.y + self.height, self.x : self.x + self.width]
 
     def box(self, width: float, height: float) -> tuple[float, float, float, float]:
-        """(x0, y0, x1, y1) as fractions of a `width` x `height` picture, cut at its border."""
-        right, bottom = min(self.x + self.width, width), min(self.y + self.height, height)
-        return self.x / width, self.y / height, right / width, bottom / height
+        """(x0, y0, x1, y1) as fractions of a `width` x `height` picture; over 1 where the tile is padded."""
+        return self.x / width, self.y / height, (self.x + self.width) / width, (self.y + self.height) / height
 
 
 def starts(length: int, tile: int, overlap: float) -> list[int]:

@@ -26,7 +26,7 @@ from transformers import CLIPTextModel, CLIPTokenizerFast
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.base import Modality
 
-Box = tuple[float, float, float, float]  # x0, y0, x1, y1 as fractions of the picture
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1 as fractions of the picture; over 1 it is mirrored
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
 # A line drawing is softened, so that a line's place changes its picture gradually, then brightened again.
@@ -63,6 +63,7 @@ class Tokenizers:
     ) -> None:
         self.vq = vq.eval().requires_grad_(False)
         self.tokenizer = tokenizer
+        tokenizer("")  # padding and cutting are off from here on: to switch them is not safe between threads
         self.text_encoder = text_encoder.eval().requires_grad_(False)
         self.known = {} if known is None else known
 
@@ -126,11 +127,10 @@ class Tokenizers:
         return pixels.to(self.device, self.vq.dtype) / 255 * 2 - 1
 
     def text_ids(self, text: str) -> Tensor:
-        """(1, text_length), padded; a longer text is cut (see `count`)."""
-        encoded = self.tokenizer(
-            text, padding="max_length", truncation=True, max_length=self.text_length, return_tensors="pt"
-        )
-        return encoded.input_ids
+        """(1, text_length), begun, ended and padded; a longer text is cut (see `count`)."""
+        words = self.tokenizer(text, add_special_tokens=False).input_ids[: self.text_length - 2]
+        ids = [self.tokenizer.bos_token_id, *words, self.tokenizer.eos_token_id]
+        return torch.tensor([ids + [self.tokenizer.pad_token_id] * (self.text_length - len(ids))])
 
     @torch.no_grad()
     def text_states(self, ids: Tensor) -> Tensor:
@@ -201,24 +201,35 @@ def map_row(name: str) -> Modality:
 def render_map(row: Modality, image: Image.Image, box: Box | None, side: int) -> Image.Image:
     """The part of a map inside `box` (fractions of the picture) as an RGB picture of side x side pixels.
 
+    Beyond the right and the bottom border the map is mirrored, as the photo is where it is padded.
+
     Raises:
-        ValueError: an empty box, or one that leaves the picture.
+        ValueError: an empty box, or one that begins outside of the picture.
     """
     x0, y0, x1, y1 = WHOLE if box is None else box
-    if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
-        raise ValueError(f"box: got {box}, wanted 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1")
-    width, height = image.size
-    pixels = (x0 * width, y0 * height, x1 * width, y1 * height)
+    if not (0 <= x0 < min(x1, 1) and 0 <= y0 < min(y1, 1)):
+        raise ValueError(f"box: got {box}, wanted 0 <= x0 < x1, 0 <= y0 < y1 and a corner inside of the picture")
+    pixels = (x0 * image.width, y0 * image.height, x1 * image.width, y1 * image.height)
+    image = _mirrored(image, pixels)
     if row.lines:
         return _drawn(image, pixels, row.resample, side).convert("RGB")
     return image.resize((side, side), row.resample, box=pixels).convert("RGB")
+
+
+def _mirrored(image: Image.Image, pixels: Box) -> Image.Image:
+    """The map with as much of its mirror image beyond the right and the bottom border as the box covers."""
+    right, bottom = (max(int(np.ceil(end - length - 1e-6)), 0) for end, length in zip(pixels[2:], image.size))
+    if not right and not bottom:
+        return image
+    kind = cv2.BORDER_REFLECT_101 if right < image.width and bottom < image.height else cv2.BORDER_REPLICATE
+    return Image.fromarray(cv2.copyMakeBorder(np.asarray(image), 0, bottom, 0, right, kind))
 
 
 def _drawn(image: Image.Image, pixels: Box, resample: Image.Resampling, side: int) -> Image.Image:
     """Resizes a line drawing so that lines of one pixel survive: widened before shrinking, softened after."""
     x0, y0, x1, y1 = pixels
     shrink = max(x1 - x0, y1 - y0) / side
-    if shrink > 1:
+    if shrink > 1 + 1e-6:  # not where rounding alone makes it more
         reach = int(np.ceil((shrink - 1) / 2))
         image = Image.fromarray(cv2.dilate(np.asarray(image), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)))
     small = image.resize((side, side), resample, box=pixels)

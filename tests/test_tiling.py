@@ -70,5 +70,5 @@ def test_window_is_positive_and_symmetric():
     torch.testing.assert_close(weights, weights.flip(0, 1))
 
 
-def test_box_is_cut_at_the_border():
-    assert Tile(32, 0, 32, 32).box(48, 32) == (32 / 48, 0, 1, 1)
+def test_the_box_of_a_padded_tile_reaches_beyond_the_picture():
+    assert Tile(32, 0, 32, 32).box(48, 32) == (32 / 48, 0, 64 / 48, 1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from transformers import CLIPTokenizerFast
 
 from mmsr_core.modalities.palette import COLORS
 from mmsr_core.tokens import Tokenizers, map_row, render_map
@@ -69,7 +71,22 @@ def test_a_box_shows_its_part_only(tokens: Tokenizers) -> None:
     assert (shown[..., 3:] == 1).all()  # the filter reads a pixel or two beyond the box
 
 
-@pytest.mark.parametrize("box", [(0.5, 0.0, 0.5, 1.0), (-0.1, 0.0, 1.0, 1.0), (0.0, 0.0, 1.0, 1.2)])
+def test_beyond_the_border_a_map_is_mirrored(depth: Image.Image) -> None:
+    row, values = map_row("depth"), np.asarray(depth)
+    mirrored = Image.fromarray(np.pad(values, ((0, 10), (0, 30)), mode="reflect"))
+    shown = render_map(row, depth, (0.5, 0.0, 1.25, 100 / 90), 64)
+    assert shown.tobytes() == mirrored.resize((64, 64), row.resample, box=(60, 0, 150, 100)).convert("RGB").tobytes()
+
+
+def test_rounding_does_not_thicken_lines() -> None:
+    lines = np.zeros((96, 96), np.uint8)
+    lines[:, 40] = 255
+    row, image = map_row("edge"), Image.fromarray(lines)
+    exact, rounded = (render_map(row, image, (0.0, 0.0, 2 / 3 + more, 2 / 3), 64) for more in (0.0, 1e-12))
+    assert exact.tobytes() == rounded.tobytes()
+
+
+@pytest.mark.parametrize("box", [(0.5, 0.0, 0.5, 1.0), (-0.1, 0.0, 1.0, 1.0), (0.0, 1.0, 1.0, 1.2)])
 def test_a_box_outside_the_picture_is_refused(tokens: Tokenizers, depth: Image.Image, box: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="box: got"):
         tokens.render("depth", depth, box)
@@ -120,3 +137,19 @@ def test_count_says_what_is_cut(tokens: Tokenizers) -> None:
     assert count.kept + count.cut == text
     assert torch.equal(tokens.text_ids(count.kept), tokens.text_ids(text))
     assert tokens.count("ab") == (4, 77, "ab", "")
+
+
+def test_texts_are_begun_ended_cut_and_padded_as_clip_does(tokens: Tokenizers) -> None:
+    plain = CLIPTokenizerFast.from_pretrained(tokens.tokenizer.name_or_path)
+    for text in ("", "a cat", "many words " * 40):
+        theirs = plain(text, padding="max_length", truncation=True, max_length=77, return_tensors="pt").input_ids
+        assert torch.equal(tokens.text_ids(text), theirs)
+
+
+def test_counting_beside_a_run_leaves_its_texts_alone(tokens: Tokenizers) -> None:
+    """A visitor types while another one's run reads its caption."""
+    with ThreadPoolExecutor(4) as pool:
+        counting = [pool.submit(tokens.count, f"a caption of {n} words") for n in range(400)]
+        reading = [pool.submit(tokens.text_ids, f"a photo of {n} cats") for n in range(400)]
+    assert {tuple(found.result().shape) for found in reading} == {(1, 77)}
+    assert all(found.result().used > 2 for found in counting)
