@@ -152,6 +152,8 @@ def progress(share: float, text: str) -> str:
 
 def step(step: Any, prefix: str = "") -> str:
     """Progress of a sampling."""
+    if step.step == step.tile == 0:
+        return progress(0, f"{prefix}Preparing the photo") + notice(step.notice, "warn")
     tiles = f" · tile {step.tile} of {step.tiles}" if step.tiles > 1 else ""
     left = f" · {seconds(step.seconds_left)} left" if step.seconds_left and step.seconds_left > 0.5 else ""
     bar = progress(step.step / max(1, step.steps), f"{prefix}Step {step.step} of {step.steps}{tiles}{left}")

@@ -107,7 +107,10 @@ class Result:
 class Step:
     """One event of a run: `step` of `steps` denoising steps are done, and `tile` of `tiles` of the current one.
 
+    While the photo is prepared both are 0.
+
     Attributes:
+        seconds_left: None where that cannot be told yet.
         notice: a sentence for the visitor when something had to change on the way (smaller tiles for want of memory).
     """
 
@@ -115,7 +118,7 @@ class Step:
     steps: int
     tile: int
     tiles: int
-    seconds_left: float
+    seconds_left: float | None
     picture: Callable[[], Image.Image | None] | None = field(default=None, repr=False)
     result: Result | None = field(default=None, repr=False)
     notice: str = ""

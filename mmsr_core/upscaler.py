@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.palette import BUNDLED, Palette, named
 from mmsr_core.modalities.readers import Access, Readers
 from mmsr_core.outcome import Info, Plan, Result, Step
+from mmsr_core.pace import Countdown, Pace, cells
 from mmsr_core.placement import place
 from mmsr_core.presets import Preset, preset
 from mmsr_core.settings import Settings
@@ -52,7 +52,7 @@ class Upscaler:
         self.palette = named(pipeline.config.get("palette", BUNDLED.name))
         self.readers = Readers(folder, device, models, self.palette, row.extractors)
         self.cleaner = Cleaner()
-        self._seconds_per_cell: float | None = None
+        self._pace = Pace()
         self._sampler: Sampler = self.sample
         self.info = Info(
             preset=row.name,
@@ -138,11 +138,13 @@ class Upscaler:
     def see(self, name: str, image: Image.Image) -> Image.Image:
         """What the model sees of a map: its reconstruction from the discrete tokens, at the map's size."""
         from mmsr_core.images import to_pil
+        from mmsr_core.tokens import map_row
 
         tokens = self.pipeline.tokenizers
         seen = to_pil(tokens.reconstruct(tokens.map_ids(tokens.render(name, image))))
-        row = next(row for row in MODALITIES if row.name == name)
-        return row.checked(seen.resize(image.size, row.resample), self.palette)
+        row = map_row(name)
+        seen = seen.resize(image.size, row.resample)
+        return row.checked(seen, self.palette) if row.classes else seen.convert(image.mode)
 
     def count_tokens(self, text: str) -> tuple[int, int, str, str]:
         """(tokens used, limit, text that is read, text that is cut)."""
@@ -153,10 +155,9 @@ class Upscaler:
         width, height = size
         tiles = self.pipeline.tiles(size, settings)
         calls = len(tiles) * settings.steps
-        cells = calls * tiles[0].width * tiles[0].height * (1 if settings.weight == 0 else 2)
-        if self._seconds_per_cell is None:
+        if self._pace.seconds is None:
             self._calibrate()
-        seconds = cells * self._seconds_per_cell
+        seconds = self._pace.of(cells(tiles, settings))
         needed = memory.estimate(size, settings, self.pipeline.codec)
         output = (width * settings.scale, height * settings.scale)
         warnings = memory.warnings(seconds, needed, settings)
@@ -166,9 +167,8 @@ class Upscaler:
         """First estimate of the speed: the second of two small runs, as the first warms up; real runs replace it."""
         settings = Settings(steps=1, weight=0.0, seed=0, color="none")
         for _ in range(2):
-            start = time.monotonic()
+            self._pace = Pace()
             self.restore(Image.new("RGB", (64, 64), "gray"), {}, settings)
-        self._seconds_per_cell = (time.monotonic() - start) / 64**2
 
     def stream(
         self, image: Image.Image, modalities: Mapping[str, Image.Image | str], settings: Settings
@@ -208,7 +208,7 @@ class Upscaler:
             where: the device, for people to read.
         """
         self.plan((64, 64), Settings())  # measures this device first
-        self._seconds_per_cell /= speedup
+        self._pace.seconds /= speedup
         self._sampler, self.info = sampler, replace(self.info, device=where)
 
     def to(self, device: str) -> None:
@@ -232,15 +232,18 @@ class Upscaler:
     def _run(
         self, image: Image.Image, modalities: Mapping, wanted: Settings, settings: Settings, notices: tuple[str, ...]
     ) -> Iterator[Step]:
-        start, notice = time.monotonic(), " ".join(notices)
+        notice, tiles = " ".join(notices), self.pipeline.tiles(image.size, settings)
+        countdown = Countdown(self._pace.of(cells(tiles, settings)))
+        preparing = Step(0, settings.steps, 0, len(tiles), countdown.left(), notice=notice)
+        yield preparing
         damage, lr = self.cleaner.damage(image), self.cleaner.clean(image, settings.cleanup, self.device)
+        yield preparing  # once more, as a large picture took its time: here it can be stopped
         for event in self.pipeline.stream(lr, modalities, settings):
-            spent = time.monotonic() - start
-            left = spent / event.done * (event.steps * event.tiles - event.done)
+            left = countdown.left(event.done, event.steps * event.tiles)
             picture = lambda event=event: event.picture  # noqa: E731
             yield Step(event.step, event.steps, event.tile, event.tiles, left, picture, notice=notice)
-        seconds = time.monotonic() - start
-        tiles = [self._pixels(tile, image.size, settings.scale) for tile in self.pipeline.tiles(image.size, settings)]
+        seconds = countdown.spent
+        boxes = [self._pixels(tile, image.size, settings.scale) for tile in tiles]
         size = (image.width * settings.scale, image.height * settings.scale)
         sampled = event.picture if settings.scale == BASE_SIDE else event.picture.resize(size, Image.Resampling.BOX)
         result = Result(
@@ -251,7 +254,7 @@ class Upscaler:
             seed=settings.seed,
             attention=self.pipeline.attention(modalities, settings),
             damage=damage,
-            tiles=tiles,
+            tiles=boxes,
             seconds=seconds,
             notices=notices,
         )
@@ -271,11 +274,8 @@ class Upscaler:
         return step.result
 
     def _learn(self, result: Result) -> None:
-        settings = result.settings
-        tiles = self.pipeline.tiles(result.source.size, settings)
-        branches = 1 if settings.weight == 0 else 2
-        cells = len(tiles) * tiles[0].width * tiles[0].height * settings.steps * branches
-        self._seconds_per_cell = result.seconds / cells
+        tiles = self.pipeline.tiles(result.source.size, result.settings)
+        self._pace.learn(cells(tiles, result.settings), result.seconds)
 
     def _pixels(self, tile: object, size: tuple[int, int], scale: int) -> tuple[int, int, int, int]:
         factor = self.pipeline.codec.factor * scale / BASE_SIDE

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mmsr_core.settings import MODALITY_NAMES, Settings
@@ -53,8 +54,17 @@ def test_seed_is_drawn_and_reported(photo, maps, upscaler):
 def test_steps_count_down_and_end_with_the_result(photo, maps, upscaler):
     steps = list(upscaler.stream(photo, maps, QUICK))
     assert steps[-1].result is not None and all(step.result is None for step in steps[:-1])
-    assert steps[0].preview is not None and steps[0].preview.size == (53 * 4, 37 * 4)
+    preparing, first = ([step for step in steps if (step.step + step.tile > 0) is begun] for begun in (False, True))
+    assert steps[: len(preparing)] == preparing and all(step.preview is None for step in preparing)
+    assert first[0].preview is not None and first[0].preview.size == (53 * 4, 37 * 4)
     assert steps[-1].seconds_left == 0
+
+
+def test_a_run_can_be_stopped_before_the_photo_is_cleaned(photo, maps, upscaler, monkeypatch):
+    monkeypatch.setattr(upscaler.cleaner, "damage", lambda image: pytest.fail("the run had been stopped"))
+    steps = upscaler.stream(photo, maps, QUICK)
+    assert next(steps).step == 0
+    steps.close()
 
 
 def test_a_noisy_photo_is_cleaned_as_far_as_the_settings_say(photo, upscaler):
@@ -92,6 +102,12 @@ def test_see_gives_a_map_of_the_same_kind(maps, upscaler):
     for name in MODALITY_NAMES[1:]:
         seen = upscaler.see(name, maps[name])
         assert (seen.size, seen.mode) == (maps[name].size, maps[name].mode)
+
+
+def test_a_map_that_is_accepted_can_be_seen(upscaler, monkeypatch):
+    tokens = upscaler.pipeline.tokenizers
+    monkeypatch.setattr(tokens, "reconstruct", lambda ids: torch.ones(1, 3, 64, 64))  # lines may come back as white
+    assert upscaler.see("edge", Image.new("L", (32, 32), 100)).getextrema() == (255, 255)
 
 
 def test_small_pictures_and_unknown_names_are_refused(maps, upscaler):
