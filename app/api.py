@@ -23,6 +23,7 @@ from app.widgets import Upload
 from mmsr_core import compare
 from mmsr_core.images import Photo, encode, open_map, open_photo
 from mmsr_core.modalities import MODALITIES
+from mmsr_core.outcome import SAID
 from mmsr_core.recipe import record
 from mmsr_core.settings import Settings
 
@@ -82,9 +83,10 @@ class Api:
             modalities, sources = self.gather(opened, given, off)
             result = self.engine.upscaler().restore(opened.rgb, modalities, wanted)
             info = self.engine.upscaler().info
-            recipe = record(wanted, result.seed, info.preset, info.hash, modalities, sources, opened.rgb).to_json()
+            made_from = info.preset, info.hash, modalities, sources, opened.rgb
+            recipe = record(result.settings, result.seed, *made_from).to_json()
             return [self.kept(encode(result.finish(), opened, "png", recipe, strip_gps=wanted.strip_gps)), recipe]
-        except (ValueError, FloatingPointError) as error:
+        except SAID as error:
             raise refused(error) from None
 
     def compare(
@@ -108,7 +110,7 @@ class Api:
             plan = tab.plan_for(kind, modalities, wanted, values, compare.GUIDANCE_MODES, name)
             states = compare.run(self.engine.upscaler(), opened.rgb, plan.variants)
             results = [state.step.result for state in states if state.step.result is not None]
-        except (ValueError, FloatingPointError) as error:
+        except SAID as error:
             raise refused(error) from None
         images = [result.finish() for result in results]
         numbers = [tabled(image, opened, None) for image in images]
@@ -135,7 +137,8 @@ class Api:
             if row.name in left_out:
                 continue
             if value is not None:
-                found[row.name] = row.check(open_map(value.path, value.name) if isinstance(value, Upload) else value)
+                given_map = open_map(value.path, value.name) if isinstance(value, Upload) else value
+                found[row.name] = row.checked(given_map, self.engine.upscaler().palette)
                 sources[row.name] = "uploaded" if row.kind == "map" else "edited"
         missing = tuple(name for name in NAMES if name not in found and name not in left_out)
         if missing:

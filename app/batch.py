@@ -11,10 +11,11 @@ from typing import Any
 import gradio as gr
 
 from app import controls, texts
-from app.handlers import Changes, guarded, guarded_stream, without_folders
-from app.job import Job
+from app.handlers import Changes, guarded, without_folders
+from app.job import Job, work
 from app.visit import Visit
 from mmsr_core import batch
+from mmsr_core.modalities import MODALITIES
 
 
 class Stopped(Exception):
@@ -47,7 +48,7 @@ class Batch(Job):
         """A folder was chosen: its pictures join the list."""
         return {self.page.batch_files: _pictures(paths)}
 
-    @guarded_stream(after=lambda self: self.buttons(False), follows=True)
+    @work
     def start(self, visit: Visit, paths: list[str] | None, form: str, *values: Any) -> Iterator[Changes]:
         """Photo after photo; a failure is a line in the report and does not stop the others."""
         wanted = controls.read(values)
@@ -58,7 +59,7 @@ class Batch(Job):
             raise ValueError(f"Got {len(paths)} files, wanted at most {self.engine.options.max_files} in one batch.")
         jobs = self.jobs(visit, paths, form)
         given = {name: None for name, slot in visit.slots.items() if not slot.on}
-        order = batch.Order(settings, given)
+        order = batch.Order(settings, given, extractors=self.extractors(visit))
         lines: list[tuple[str, str]] = []
         for number, job in enumerate(jobs):
             if self.asked_to_stop(visit).is_set():
@@ -67,13 +68,19 @@ class Batch(Job):
             yield {self.status: texts.progress(number / len(jobs), text)}
             lines.append(self.one(visit, job, order))
             yield {self.page.batch_report: texts.report(lines)}
-        self.pack(visit, jobs)
+        self.pack(visit, jobs, settings.scale)
         done = sum(state == "done" for state, _ in lines)
         left = f", {len(jobs) - len(lines)} not started" if len(lines) < len(jobs) else ""
         yield {
             self.status: texts.notice(f"{done} of {len(jobs)} done{left}."),
             self.page.batch_save: gr.Button(interactive=done > 0),
         }
+
+    def extractors(self, visit: Visit) -> dict[str, str]:
+        """Those chosen in the Studio, but for services, which one is asked about photo by photo."""
+        chosen = {name: slot.extractor for name, slot in visit.slots.items() if slot.extractor is not None and slot.on}
+        ways = {row.name: row.extractors for row in MODALITIES}
+        return {name: way for name, way in chosen.items() if ways[name][way].consent is None}
 
     def jobs(self, visit: Visit, paths: list[str], form: str) -> list[batch.Job]:
         """The uploads side by side in one folder, and the results to make of them."""
@@ -98,11 +105,12 @@ class Batch(Job):
         state = "stopped" if outcome.state == "failed" and self.asked_to_stop(visit).is_set() else outcome.state
         return state, f"{job.source.name}: stopped" if state == "stopped" else without_folders(outcome.message)
 
-    def pack(self, visit: Visit, jobs: list[batch.Job]) -> None:
+    def pack(self, visit: Visit, jobs: list[batch.Job], scale: int) -> None:
+        """Results under names that replace no photo where the zip is unpacked."""
         with zipfile.ZipFile(visit.folder / "batch.zip", "w") as bundle:
             for job in jobs:
                 if job.target.exists():
-                    bundle.write(job.target, job.target.name)
+                    bundle.write(job.target, f"{job.target.stem}-x{scale}{job.target.suffix}")
 
     @guarded
     def save(self, visit: Visit) -> Changes:

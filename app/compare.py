@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
 from app import controls, examples, texts, views
-from app.handlers import Changes, guarded, guarded_stream
-from app.job import Job
+from app.handlers import Changes, guarded
+from app.job import Job, work
 from app.maps import Maps
 from app.run import tabled
-from app.visit import Visit
+from app.visit import Visit, modalities
 from mmsr_core import compare
 from mmsr_core.images import Photo, open_photo
+from mmsr_core.pace import Countdown
 from mmsr_core.settings import Settings, declared
 
 KINDS = {
@@ -25,6 +26,7 @@ KINDS = {
     "temperature": "Sweep of one temperature",
     "edits": "Did my edits matter?",
 }
+WEIGHT = 10.0  # of the guidance modes beside each other: at small ones they hardly differ
 WORKED = (0, "depth", (0.4, 10.0))  # example photo, modality, temperatures
 
 
@@ -68,32 +70,41 @@ class Compare(Job):
     def options(self, kind: str) -> Changes:
         """Only the fields that the kind needs."""
         return {
+            self.page.compare_weight: gr.Slider(visible=kind == "guidance"),
             self.page.compare_weights: gr.Textbox(visible=kind == "weight"),
             self.page.compare_modes: gr.CheckboxGroup(visible=kind == "weight"),
             self.page.compare_name: gr.Dropdown(visible=kind == "temperature"),
             self.page.compare_temperatures: gr.Textbox(visible=kind == "temperature"),
         }
 
-    @guarded_stream(after=lambda self: self.buttons(False), follows=True)
-    def start(self, visit: Visit, kind: str, weights: str, modes: list, name: str, temperatures: str, *values: Any):
+    @work
+    def start(
+        self,
+        visit: Visit,
+        kind: str,
+        weight: float,
+        weights: str,
+        modes: list[str],
+        name: str,
+        temperatures: str,
+        *values: Any,
+    ) -> Iterator[Changes]:
         """Compare with the photo, maps and settings of the Studio tab."""
         wanted = controls.read(values)
         settings = wanted.settings.with_(seed=None) if wanted.new_seed else wanted.settings
-        if visit.photo is None:
-            raise ValueError("Load a photo on the Studio tab first, or try the worked example.")
-        for changes in self.maps.extract(visit, self.maps.missing(visit), self.kind):
-            yield {self.status: changes.pop(self.page.status, ""), **changes}
-            if self.asked_to_stop(visit).is_set():
-                yield {self.status: texts.notice("Stopped while the photo was being read.")}
-                return
-        modalities = visit.modalities()
+        yield from self.maps.ready(visit, self)
+        if self.asked_to_stop(visit).is_set():
+            yield {self.status: texts.notice("Stopped while the photo was being read.")}
+            return
+        photo, given = visit.photo, modalities(visit.slots)
         if kind == "edits":
-            plan = _edits(visit, modalities, settings)
+            plan = _edits(visit, given, settings)
         else:
-            plan = plan_for(kind, modalities, settings, weights if kind == "weight" else temperatures, modes, name)
-        yield from self.compute(visit, visit.photo, plan)
+            words = {"guidance": f"{weight:g}", "weight": weights}.get(kind, temperatures)
+            plan = plan_for(kind, given, settings, words, modes, name)
+        yield from self.compute(visit, photo, plan)
 
-    @guarded_stream(after=lambda self: self.buttons(False), follows=True)
+    @work
     def worked(self, visit: Visit) -> Iterator[Changes]:
         """What a depth temperature of 0.4 against 10 does, on a bundled photo; the visitor's own is left alone."""
         index, name, temperatures = WORKED
@@ -106,13 +117,13 @@ class Compare(Job):
     def compute(self, visit: Visit, photo: Photo, plan: Plan) -> Iterator[Changes]:
         """Sample variant after variant; Stop keeps those that are done."""
         done: list[Any] = []
+        countdown = Countdown(None)
         states = compare.run(self.engine.upscaler(), photo.rgb, plan.variants)
         try:
             for state in states:
                 if self.asked_to_stop(visit).is_set():
                     break
-                prefix = f"Picture {state.index + 1} of {state.count} ({state.variant.label}) · "
-                yield {self.status: texts.step(state.step, prefix), **self.live(state, photo)}
+                yield {self.status: _progress(state, countdown), **self.live(state, photo)}
                 if state.step.result is not None:
                     done.append(state.step.result)
         finally:
@@ -155,6 +166,15 @@ class Compare(Job):
         return {self.page.file: str(path)}
 
 
+def _progress(state: compare.State, countdown: Countdown) -> str:
+    """How far all pictures together are."""
+    step = state.step
+    each = step.steps * step.tiles
+    done, total = state.index * each + min(step.step * step.tiles + step.tile % step.tiles, each), state.count * each
+    prefix = f"Picture {state.index + 1} of {state.count} ({state.variant.label}) · "
+    return texts.step(replace(step, seconds_left=countdown.left(done, total)), prefix, done / total)
+
+
 def plan_for(kind: str, modalities: Mapping, settings: Settings, words: str, modes: Sequence[str], name: str) -> Plan:
     """The variants of one kind of comparison; `words` are the swept values, empty for the usual ones.
 
@@ -162,6 +182,8 @@ def plan_for(kind: str, modalities: Mapping, settings: Settings, words: str, mod
         ValueError: an unknown kind, no mode, or values outside the range.
     """
     if kind == "guidance":
+        (weight,) = _numbers(words, "weight", [settings.weight], most=1)
+        settings = settings.with_(weight=weight)
         variants = compare.by_guidance(modalities, settings)
         return Plan("Guidance mode", variants, [f"w = {settings.weight:g}"], [row.label for row in variants])
     if kind == "temperature":
@@ -210,7 +232,7 @@ def _edits(visit: Visit, modalities: Mapping, settings: Settings) -> Plan:
     return Plan(f"Edits of {', '.join(edited)}", variants, ["result"], [row.label for row in variants])
 
 
-def _numbers(words: str, name: str, usual: Sequence[float]) -> list[float]:
+def _numbers(words: str, name: str, usual: Sequence[float], most: int = 8) -> list[float]:
     """ "2, 6, 10" -> numbers inside the range of the setting; nothing -> the usual ones.
 
     Raises:
@@ -222,6 +244,7 @@ def _numbers(words: str, name: str, usual: Sequence[float]) -> list[float]:
     except ValueError:
         raise ValueError(f"{name}: got {words!r}, wanted numbers with commas between them") from None
     found = found if found else list(usual)
-    if len(found) > 8 or not all(low <= value <= high for value in found):
-        raise ValueError(f"{name}: got {words!r}, wanted 1 to 8 numbers from {low:g} to {high:g}")
+    if len(found) > most or not all(low <= value <= high for value in found):
+        count = "one number" if most == 1 else f"1 to {most} numbers"
+        raise ValueError(f"{name}: got {words!r}, wanted {count} from {low:g} to {high:g}")
     return found

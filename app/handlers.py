@@ -15,6 +15,7 @@ from app import controls, texts
 from app.engine import Engine
 from app.page import Page
 from app.visit import Visit, of
+from mmsr_core.outcome import SAID
 from mmsr_core.settings import Settings
 
 DEVICE = "device"  # concurrency id of everything that computes on the model
@@ -67,7 +68,7 @@ class Handlers:
 
 def refusal(error: Exception) -> str:
     """An error as a notice. What the core did not foresee is logged here and named, without a path, on the page."""
-    if isinstance(error, (ValueError, gr.Error)):
+    if isinstance(error, (*SAID, gr.Error)) and str(error):
         return texts.notice(without_folders(texts.sentence(error)), "bad")
     log.exception("unforeseen error in a handler")
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):

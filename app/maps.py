@@ -11,10 +11,12 @@ from PIL import Image, ImageOps
 
 from app import controls, handlers, texts, views, widgets
 from app.handlers import Changes, Handlers, guarded, guarded_stream
+from app.intake import taken
+from app.job import Job
 from app.visit import Slot, Visit
 from app.widgets import Upload
 from mmsr_core import compare
-from mmsr_core.images import Photo, open_map, open_photo
+from mmsr_core.images import Photo, open_map
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.palette import Palette
 from mmsr_core.modalities.readers import Access
@@ -28,46 +30,45 @@ class Maps(Handlers):
 
     @guarded
     def drop(self, visit: Visit, given: Upload | None, *values: Any) -> Changes:
-        """A new photo: what was made for the old one becomes stale, nothing is thrown away."""
+        """A new photo: what was read from the old one goes, what was made by hand stays and becomes stale."""
         if given is None:
-            visit.photo = visit.mask = None
-            gone = {self.page.photo_line: "", self.page.mask: None, self.page.mask_line: ""}
-            return {**gone, self.page.plan: texts.PLAN_EMPTY}
+            self.forget(visit)
+            gone = {self.page.photo_line: "", self.page.plan: texts.PLAN_EMPTY}
+            return {**gone, **self.cards(visit), **self.protection(visit)}
         try:
-            photo = open_photo(given.path, self.engine.options.max_pixels, given.name)
+            photo, note = taken(given, self.engine.options.max_pixels)
         except ValueError as error:
             before = visit.photo
             kept = "" if before is None else " The photo before it stays in use."
             note = texts.notice(handlers.without_folders(texts.sentence(error)) + kept, "bad")
             return {self.page.notice: note, self.page.photo: None if before is None else views.fitted(before.rgb, 1024)}
-        return self.use(visit, photo, *values)
+        return self.use(visit, photo, note, *values)
 
-    def use(self, visit: Visit, photo: Photo, *values: Any) -> Changes:
-        """Make `photo` the photo of the visit."""
-        visit.photo, visit.mask = photo, None
-        for slot in visit.slots.values():
-            slot.stale = slot.value is not None
-            slot.extracted = None
+    def use(self, visit: Visit, photo: Photo, note: str, *values: Any) -> Changes:
+        """Make `photo` the photo of the visit; `note` says what had to be changed in it."""
+        if visit.photo is not None:  # a recipe may have come before its photo
+            self.forget(visit)
+        visit.photo = photo
         changes: Changes = {self.page.photo: views.fitted(photo.rgb, 1024)}
         changes |= {self.page.photo_line: texts.photo_line(photo)}
         changes |= {self.page.plan: self.plan(visit, controls.read(values).settings)}
-        changes |= {self.page.mask: views.map_card("protect", Image.new("RGB", photo.rgb.size), photo.rgb)}
-        changes |= {self.page.mask_line: ""}
-        changes |= {card.badge: texts.badge(visit.slots[name].badge) for name, card in self.page.cards.items()}
-        return changes | self.stale_notice(visit)
+        for name in NAMES:
+            changes |= self.card(visit, name)
+        said = " ".join(part for part in (note, stale_note(visit)) if part)
+        return changes | self.protection(visit) | ({self.page.notice: texts.notice(said, "warn")} if said else {})
 
-    def stale_notice(self, visit: Visit) -> Changes:
-        kept = [ROWS[name].label.lower() for name, slot in visit.slots.items() if slot.stale and slot.made_by_hand]
-        if not kept:
-            return {}
-        text = f"Your {' and '.join(kept)} came from an earlier photo and will be used as it is; Reset drops it."
-        return {self.page.notice: texts.notice(text, "warn")}
+    def forget(self, visit: Visit) -> None:
+        """The photo goes, and what belongs to it."""
+        visit.photo = visit.mask = visit.reference = None
+        for slot in visit.slots.values():
+            slot.forget_photo()
 
     @guarded_stream(follows=True)
-    def extract_first(self, visit: Visit) -> Iterator[Changes]:
-        """After the first photo: extract at once. Later photos wait for Run, so that edits are never overtaken."""
-        if visit.photo is not None and all(slot.value is None for slot in visit.slots.values()):
-            yield from self.extract(visit, NAMES)
+    def extract_new(self, visit: Visit) -> Iterator[Changes]:
+        """After a new photo: what is not there yet is read at once, so that it can be looked at before the run."""
+        names = [name for name, slot in visit.slots.items() if slot.value is None]
+        if visit.photo is not None and names:
+            yield from self.extract(visit, names)
             yield {self.page.status: ""}
 
     @guarded_stream()
@@ -82,7 +83,10 @@ class Maps(Handlers):
         yield {self.page.status: "", self.page.notice: texts.notice(note)}
 
     def extract(self, visit: Visit, names: Sequence[str], job: str = "read") -> Iterator[Changes]:
-        """One modality after the other, each shown as soon as it is there. `job`: whose Stop ends it."""
+        """One modality after the other, each shown as soon as it is there; ends where the photo is changed meanwhile.
+
+        `job`: whose Stop ends it.
+        """
         yield from self.waiting()
         photo, upscaler = visit.photo, self.engine.upscaler()
         for position, name in enumerate(names):
@@ -101,6 +105,22 @@ class Maps(Handlers):
             slot.set(value, "auto")
             yield self.card(visit, name) | ({self.page.notice: texts.notice(" ".join(said))} if said else {})
         yield {self.page.photo_line: texts.photo_line(photo, upscaler.cleaner.damage(photo.rgb))}
+
+    def ready(self, visit: Visit, job: Job) -> Iterator[Changes]:
+        """What Run and Compare do first: read what is missing of the photo.
+
+        Raises:
+            ValueError: there is no photo, or it was changed meanwhile.
+        """
+        photo = visit.photo
+        if photo is None:
+            raise ValueError("Load a photo on the Studio tab first, or pick one of the examples.")
+        for changes in self.extract(visit, self.missing(visit), job.kind):
+            yield {job.status: changes.pop(self.page.status, ""), **changes}
+            if job.asked_to_stop(visit).is_set():
+                return
+        if visit.photo is not photo:
+            raise ValueError("The photo was changed while the one before it was being read; start again.")
 
     @property
     def palette(self) -> Palette:
@@ -180,7 +200,9 @@ class Maps(Handlers):
     def painted(self, visit: Visit, value: dict, *, name: str) -> Changes:
         """The painter was closed with Apply."""
         slot, card = visit.slots[name], self.page.cards[name]
-        slot.set(ROWS[name].checked(views.from_data_url(value["src"]), self.palette), "edited")
+        if slot.value is None:  # the photo was changed while the dialog was open
+            raise ValueError(f"The {ROWS[name].label.lower()} that you painted on was of an earlier photo.")
+        slot.set(ROWS[name].checked(views.painted(name, slot.value, value["src"]), self.palette), "edited")
         return {card.badge: texts.badge(slot.badge), card.detail: self.detail(name, slot), card.seen: ""}
 
     @guarded
@@ -243,9 +265,24 @@ class Maps(Handlers):
         """The protect brush was closed with Apply."""
         mask = views.from_data_url(value["src"]).convert("L")
         visit.mask = mask if mask.getextrema()[1] > 0 else None
-        share = float(np.asarray(mask).mean() / 255)
-        text = f"{100 * share:.0f} % of the picture keeps the plain upscale" if visit.mask else "Nothing is protected"
-        return {self.page.mask_line: f'<p class="fact">{text}</p>'}
+        return {self.page.mask_line: texts.mask_line(visit.mask) or texts.fact("Nothing is protected")}
+
+    def protection(self, visit: Visit) -> Changes:
+        """The card of the protected region."""
+        if visit.photo is None:
+            return {self.page.mask: None, self.page.mask_line: texts.mask_line(visit.mask)}
+        size = visit.photo.rgb.size
+        mask = Image.new("L", size) if visit.mask is None else visit.mask
+        shown = views.map_card("protect", mask.convert("RGB"), visit.photo.rgb)
+        return {self.page.mask: shown, self.page.mask_line: texts.mask_line(visit.mask)}
+
+
+def stale_note(visit: Visit) -> str:
+    """What was made by hand for an earlier photo, in a sentence."""
+    kept = [ROWS[name].label.lower() for name, slot in visit.slots.items() if slot.stale and slot.made_by_hand]
+    if not kept:
+        return ""
+    return f"Your {' and '.join(kept)} came from an earlier photo and will be used as it is; Reset drops it."
 
 
 def _raw(path: str, invert: bool) -> Image.Image:

@@ -57,5 +57,9 @@ class Page:
         """Inputs for `controls.read`."""
         return [*self.settings.values(), self.new_seed]
 
+    def read(self) -> list[Any]:
+        """What reading the photo changes."""
+        return [self.notice, self.status, self.photo_line, *self.card_outputs()]
+
     def card_outputs(self) -> list[Any]:
         return [part for card in self.cards.values() for part in card.outputs()]

@@ -11,12 +11,13 @@ import gradio as gr
 
 from app import controls, texts
 from app.handlers import Changes, Handlers, guarded
+from app.intake import taken
 from app.maps import Maps
 from app.run import Run
-from app.starts import STARTS, SUFFIXES
+from app.starts import KEPT, STARTS, SUFFIXES
 from app.visit import Slot, Visit
 from app.widgets import Upload
-from mmsr_core.images import open_photo, read_recipe
+from mmsr_core.images import read_recipe
 from mmsr_core.recipe import Recipe
 from mmsr_core.settings import Settings
 
@@ -57,8 +58,8 @@ class Restore(Handlers):
         given = visit.pending
         if given is None:
             return None
-        photo = open_photo(given.path, self.engine.options.max_pixels, given.name)
-        return {**self.maps.use(visit, photo, *values), self.page.as_photo: gr.Button(visible=False)}
+        photo, note = taken(given, self.engine.options.max_pixels)
+        return {**self.maps.use(visit, photo, note, *values), self.page.as_photo: gr.Button(visible=False)}
 
     @guarded
     def upload(self, visit: Visit, path: str | None) -> Changes:
@@ -76,12 +77,14 @@ class Restore(Handlers):
         changes: Changes = self.settings(recipe.used_settings(), new_seed=False)
         known = next((run.photo for run in visit.history if recipe.fits(run.photo.rgb)), None)
         if (visit.photo is None or not recipe.fits(visit.photo.rgb)) and known is not None:
-            changes |= self.maps.use(visit, known, *controls.write(recipe.settings), False)
+            changes |= self.maps.use(visit, known, "", *controls.write(recipe.settings), False)
         for name, slot in visit.slots.items():
             _restore_slot(slot, recipe, name)
+        visit.mask = recipe.region()
         fits = visit.photo is not None and recipe.fits(visit.photo.rgb)
         note = "Settings, seed and maps restored." + ("" if fits else " Now drop the original photo to make it again.")
         changes |= {self.page.plan: self.plan(visit, recipe.settings), **self.maps.cards(visit)}
+        changes |= self.maps.protection(visit)
         return {**changes, self.page.notice: texts.notice(note)}
 
     @guarded
@@ -91,6 +94,8 @@ class Restore(Handlers):
         if not 0 <= position < len(visit.history):
             return None
         run = visit.history[position]
+        if visit.photo is not run.photo:
+            visit.reference = None
         visit.photo, visit.mask, visit.finished = run.photo, run.mask, run
         visit.slots = {name: copy.copy(slot) for name, slot in run.slots.items()}
         changes = self.settings(run.settings.with_(seed=run.result.seed), new_seed=False)
@@ -99,6 +104,7 @@ class Restore(Handlers):
             self.page.photo_line: texts.photo_line(run.photo, run.result.damage),
             self.page.plan: self.plan(visit, run.settings),
             **self.maps.cards(visit),
+            **self.maps.protection(visit),
             **self.run.finished(visit),
         }
         return {**changes, self.page.notice: texts.notice(f"Restored: {texts.run_title(run)}")}
@@ -109,12 +115,15 @@ class Restore(Handlers):
         if name not in STARTS:
             return None
         start, now, plain = STARTS[name], controls.read(values), Settings()
-        kept = {key: getattr(now.settings, key) for key in ("seed", "scale", "positive", "negative", "tile", "overlap")}
-        settings = plain.with_(**{**kept, "strip_gps": now.settings.strip_gps, **start.changes})
-        changes = self.settings(settings, now.new_seed)
+        kept = {key: getattr(now.settings, key) for key in KEPT}
+        settings = plain.with_(**{**kept, **start.changes})
+        changes, back = self.settings(settings, now.new_seed), []
         for key, slot in visit.slots.items():
+            back += [key] if not slot.on and key not in start.off else []
             slot.on = key not in start.off
             changes |= {self.page.cards[key].on: slot.on, self.page.cards[key].badge: texts.badge(slot.badge)}
+        if back:
+            changes |= {self.page.notice: texts.notice(f"Switched on again: {', '.join(back)}.")}
         return {**changes, self.page.plan: self.plan(visit, settings), self.page.start_help: start.help}
 
     @guarded
@@ -145,7 +154,8 @@ class Restore(Handlers):
 def _restore_slot(slot: Slot, recipe: Recipe, name: str) -> None:
     source = recipe.sources.get(name, "off")
     slot.on = source != "off"
-    slot.extractor = recipe.extractors.get(name)
+    if slot.extractor != recipe.extractors.get(name):
+        slot.extractor, slot.stale = recipe.extractors.get(name), slot.value is not None
     if name in recipe.maps:
         slot.set(recipe.map(name), "file")
     elif source not in ("off", "auto") and recipe.caption is not None:

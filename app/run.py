@@ -13,10 +13,10 @@ import gradio as gr
 from PIL import Image
 
 from app import controls, texts, views
-from app.handlers import Changes, guarded, guarded_stream
-from app.job import Job
+from app.handlers import Changes, guarded
+from app.job import Job, work
 from app.maps import Maps
-from app.visit import Finished, Visit
+from app.visit import Finished, Visit, modalities
 from mmsr_core import compare
 from mmsr_core.evaluation import metrics
 from mmsr_core.images import Photo, encode, open_photo
@@ -41,24 +41,18 @@ class Run(Job):
     def stopper(self) -> gr.Button:
         return self.page.stop
 
-    @guarded_stream(after=lambda self: self.buttons(False), follows=True)
+    @work
     def run(self, visit: Visit, *values: Any) -> Iterator[Changes]:
         """Extract what is missing, sample, show. The sampler is closed whatever happens, which frees the device."""
         wanted = controls.read(values)
         settings = wanted.settings.with_(seed=None) if wanted.new_seed else wanted.settings
-        if visit.photo is None:
-            raise ValueError("Load a photo first, or pick one of the examples.")
-        for changes in self.maps.extract(visit, self.maps.missing(visit), self.kind):
-            yield changes
-            if self.asked_to_stop(visit).is_set():
-                yield {self.page.status: texts.notice("Stopped while the photo was being read.")}
-                return
-        steps = self.engine.upscaler().stream(visit.photo.rgb, visit.modalities(), settings)
+        yield from self.maps.ready(visit, self)
         run = self.snapshot(visit, settings)
+        steps = self.engine.upscaler().stream(run.photo.rgb, modalities(run.slots), settings)
         try:
             for step in steps:
                 if self.asked_to_stop(visit).is_set():
-                    yield {self.page.status: texts.notice("Stopped. The last preview and everything you set are kept.")}
+                    yield {self.page.status: texts.notice("Stopped. Your photo, maps and settings are kept.")}
                     return
                 yield {self.page.status: texts.step(step), **self.shown(step, run)}
                 if step.result is not None:
@@ -108,7 +102,7 @@ class Run(Job):
             {
                 "src": views.thumb(run.result.sampled),
                 "title": texts.run_title(run),
-                "note": f"w {run.settings.weight:g}",
+                "note": texts.run_note(run.settings),
             }
             for run in visit.history
         ]
@@ -118,18 +112,31 @@ class Run(Job):
         """Another colour match on the finished result: no sampling."""
         if visit.finished is None:
             return None
-        visit.finished = replace(visit.finished, settings=visit.finished.settings.with_(color=color))
-        visit.history = [visit.finished, *visit.history[1:]] if visit.history else []
+        visit.amend(color=color)
         return self.finished(visit)
+
+    @guarded
+    def strip(self, visit: Visit, strip_gps: bool) -> Changes | None:
+        """Downloads of the finished result follow the box, too."""
+        if visit.finished is None:
+            return None
+        visit.amend(strip_gps=strip_gps)
+        return {}
 
     @guarded
     def refer(self, visit: Visit, path: str | None) -> Changes | None:
         """A reference photo: metrics, and a third picture under the handle."""
         if path is None:
             return None
-        visit.reference = open_photo(path, self.engine.options.max_pixels * 16).rgb
+        reference = open_photo(path, self.engine.options.max_pixels * 16).rgb
+        photo = None if visit.photo is None else visit.photo.rgb
+        if photo is not None and not 0.98 < reference.width * photo.height / (reference.height * photo.width) < 1.02:
+            got = f"{reference.width} × {reference.height}"
+            raise ValueError(f"reference: got {got}, wanted the photo's proportions, {photo.width} × {photo.height}")
+        visit.reference = reference
         done = self.finished(visit) if visit.finished else {}
-        return {**done, self.page.notice: texts.notice("Reference loaded; it is compared at the size of the result.")}
+        said = "Reference loaded; results are measured against it until another photo comes."
+        return {**done, self.page.notice: texts.notice(said)}
 
     @guarded
     def save(self, visit: Visit, form: str) -> Changes:
@@ -158,8 +165,7 @@ class Run(Job):
         with zipfile.ZipFile(path, "w") as bundle:
             bundle.write(result, result.name)
             bundle.writestr("recipe.json", recipe(run).to_json())
-            images = {name: slot.value for name, slot in run.slots.items() if slot.on and slot.value is not None}
-            for name, value in {**images, **({"protect": run.mask} if run.mask else {})}.items():
+            for name, value in {**modalities(run.slots), **({"protect": run.mask} if run.mask else {})}.items():
                 if isinstance(value, str):
                     bundle.writestr(f"{name}.txt", value)
                 else:
@@ -179,20 +185,22 @@ def tabled(image: Image.Image, photo: Photo, reference: Image.Image | None) -> d
     numbers = {"Fidelity error (of 255)": compare.fidelity(image, photo.rgb).error}
     if reference is not None:
         same = reference.resize(image.size, Image.Resampling.LANCZOS)
-        numbers |= {"PSNR (dB)": metrics.psnr(image, same), "1 − SSIM": 1 - metrics.ssim(image, same)}
+        numbers |= {"PSNR (dB)": metrics.psnr(image, same), "SSIM": metrics.ssim(image, same)}
     return numbers
 
 
 def recipe(run: Finished) -> Recipe:
     """The recipe of a finished run; maps that were not extracted automatically travel inside."""
-    used = {name: slot for name, slot in run.slots.items() if slot.on and slot.value is not None}
+    given = modalities(run.slots)
+    used = {name: run.slots[name] for name in given}
     return record(
         run.settings,
         run.result.seed,
         run.preset,
         run.weights_hash,
-        {name: slot.value for name, slot in used.items()},
+        given,
         {name: slot.source for name, slot in used.items()},
         run.photo.rgb,
         {name: slot.extractor for name, slot in used.items() if slot.extractor is not None and slot.source == "auto"},
+        run.mask,
     )

@@ -36,6 +36,8 @@ STARTS = {
     ),
 }
 
+KEPT = ("seed", "scale", "positive", "negative", "tile", "overlap", "strip_gps")  # no starting point changes them
+
 # Quality words: a choice that can be seen and edited instead of one hidden string.
 SUFFIXES = {
     "none": "",

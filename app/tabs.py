@@ -5,11 +5,12 @@ from __future__ import annotations
 import gradio as gr
 
 from app import texts, widgets
-from app.compare import KINDS
+from app.compare import KINDS, WEIGHT
 from app.page import Page
 from mmsr_core.compare import GUIDANCE_MODES, SWEEP_TEMPERATURES, SWEEP_WEIGHTS
 from mmsr_core.images import READABLE
 from mmsr_core.modalities import MODALITIES
+from mmsr_core.settings import declared
 
 
 def compare_tab(page: Page) -> None:
@@ -52,6 +53,8 @@ def _options(page: Page) -> None:
     hidden = {"visible": False}
     weights = ", ".join(f"{value:g}" for value in SWEEP_WEIGHTS)
     temperatures = ", ".join(f"{value:g}" for value in SWEEP_TEMPERATURES)
+    low, high = declared("weight").metadata["range"]
+    page.add(compare_weight=gr.Slider(low, high, WEIGHT, step=0.1, label="Weight w", elem_id="compare-weight"))
     page.add(compare_weights=gr.Textbox(weights, label="Weights w, 0 to 14", elem_id="compare-weights", **hidden))
     page.add(
         compare_modes=gr.CheckboxGroup(

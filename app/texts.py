@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from PIL import Image, ImageStat
+
 from mmsr_core.images import Photo
 from mmsr_core.outcome import Damage
+from mmsr_core.settings import Settings
 
 TITLE = "MMSR Studio"
 PHOTO_EMPTY = "Drop a photo, paste it, use the camera, or pick an example"
@@ -122,6 +125,12 @@ def photo_line(photo: Photo | None, damage: Damage | None = None) -> str:
     return f'<p class="fact">{escape(photo.name)} · {" · ".join(kinds)}</p>'
 
 
+def mask_line(mask: Image.Image | None) -> str:
+    """How much of the picture is protected; "" for nothing."""
+    share = 0 if mask is None else ImageStat.Stat(mask).mean[0] / 255
+    return fact(f"{100 * share:.0f} % of the picture keeps the plain upscale") if mask is not None else ""
+
+
 def plan(size: tuple[int, int], plan: Any) -> str:
     """The cost before the click."""
     width, height = plan.output_size
@@ -150,13 +159,14 @@ def progress(share: float, text: str) -> str:
     )
 
 
-def step(step: Any, prefix: str = "") -> str:
-    """Progress of a sampling."""
+def step(step: Any, prefix: str = "", share: float | None = None) -> str:
+    """Progress of a sampling; `share` where it is a part of something longer."""
+    share = step.step / max(1, step.steps) if share is None else share
     if step.step == step.tile == 0:
-        return progress(0, f"{prefix}Preparing the photo") + notice(step.notice, "warn")
+        return progress(share, f"{prefix}Preparing the photo") + notice(step.notice, "warn")
     tiles = f" · tile {step.tile} of {step.tiles}" if step.tiles > 1 else ""
     left = f" · {seconds(step.seconds_left)} left" if step.seconds_left and step.seconds_left > 0.5 else ""
-    bar = progress(step.step / max(1, step.steps), f"{prefix}Step {step.step} of {step.steps}{tiles}{left}")
+    bar = progress(share, f"{prefix}Step {step.step} of {step.steps}{tiles}{left}")
     return bar + notice(step.notice, "warn")
 
 
@@ -208,6 +218,15 @@ def run_title(run: Any) -> str:
     parts = [f"{settings.guidance} w {settings.weight:g}", f"{settings.steps} steps", f"x{settings.scale}"]
     parts += [f"seed {run.result.seed}"] + ([dials] if dials else []) + ([f"without {', '.join(off)}"] if off else [])
     return " · ".join(parts)
+
+
+def run_note(settings: Settings) -> str:
+    """The few words under a run in the history: what differs from the defaults, and the weight."""
+    plain, found = Settings(), [f"w {settings.weight:g}"]
+    found += [settings.guidance] if settings.guidance != plain.guidance else []
+    found += [f"{name} {value:g}" for name, value in settings.temperature.items()]
+    found += [f"×{settings.scale}"] if settings.scale != plain.scale else []
+    return " · ".join(found)
 
 
 def table(labels: Sequence[str], rows: Sequence[Mapping[str, float]]) -> str:

@@ -167,7 +167,8 @@ def _view(row) -> gr.HTML | gr.Textbox:
 
 
 def _more(card: Card, row) -> None:
-    with gr.Accordion("Files", open=False, elem_classes="card-more"):
+    title = "Source" if row.kind == "text" else "Source and files" if len(row.extractors) > 1 else "Files"
+    with gr.Accordion(title, open=False, elem_classes="card-more"):
         if len(row.extractors) > 1:
             _extractors(card, row)
         if row.kind != "map":
@@ -197,13 +198,14 @@ def _extractors(card: Card, row) -> None:
 
 def _right(page: Page) -> None:
     with gr.Column(elem_id="pane-result", elem_classes="pane", scale=6, min_width=320):
-        with gr.Row(elem_id="run-bar", elem_classes="tight"):
-            page.add(run=gr.Button("Run", variant="primary", elem_id="run"))
-            page.add(stop=gr.Button("Stop", variant="stop", interactive=False, elem_id="stop"))
-            with gr.Column(elem_id="run-info"):
-                page.add(plan=gr.HTML(texts.PLAN_EMPTY, elem_id="plan"))
-                page.add(status=gr.HTML("", elem_id="status", elem_classes="status"))
-        page.add(notice=gr.HTML("", elem_id="notice"))
+        with gr.Column(elem_id="run-head"):  # stays in view, whatever else is scrolled
+            with gr.Row(elem_id="run-bar", elem_classes="tight"):
+                page.add(run=gr.Button("Run", variant="primary", elem_id="run"))
+                page.add(stop=gr.Button("Stop", variant="stop", interactive=False, elem_id="stop"))
+                with gr.Column(elem_id="run-info"):
+                    page.add(plan=gr.HTML(texts.PLAN_EMPTY, elem_id="plan"))
+                    page.add(status=gr.HTML("", elem_id="status", elem_classes="status"))
+            page.add(notice=gr.HTML("", elem_id="notice"))
         page.add(viewer=widgets.viewer("viewer", "Result beside the plain upscale", texts.RESULT_EMPTY))
         with gr.Column(elem_id="below-viewer"):
             page.add(readout=gr.HTML("", elem_id="readout"))

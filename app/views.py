@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps, rc_context
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from mmsr_core import compare
 from mmsr_core.modalities import MODALITIES
 
 PNG_PIXELS = 1_500_000  # larger pictures travel to the page as WebP; downloads are always exact
+NEAREST = Image.Resampling.NEAREST
 EDITOR_SIDE = 768  # px, longest side of a map on the page
 THUMB_SIDE = 160  # px
 VIEW_SIDE = 4096  # px, longest side of a result on the page; downloads keep every pixel
@@ -80,12 +82,36 @@ def map_card(
     """Value of a painter."""
     if image is None:
         return {"src": None, "photo": None, "note": note}
-    row = next((row for row in MODALITIES if row.name == name), None)
-    resample = Image.Resampling.NEAREST if row is None else row.resample
     return {
-        "src": data_url(fitted(image, EDITOR_SIDE, resample)),
+        "src": data_url(_on_card(name, image)),
         "photo": None if photo is None else data_url(fitted(photo, EDITOR_SIDE), lossless=False),
     }
+
+
+def painted(name: str, before: Image.Image, url: str) -> Image.Image:
+    """A map with what was painted on its card, "RGB": where nothing was painted it keeps every pixel.
+
+    Raises:
+        ValueError: not a PNG data URL, or one of another size than the card's.
+    """
+    given, shown = from_data_url(url), _on_card(name, before).convert("RGB")
+    if given.size != shown.size:
+        raise ValueError(f"map: got {given.width}x{given.height} px, wanted {shown.width}x{shown.height}")
+    changed = Image.fromarray((np.asarray(given) != np.asarray(shown)).any(-1))
+    over = given.resize(before.size, _resample(name))
+    return Image.composite(over, before.convert("RGB"), changed.resize(before.size, Image.Resampling.NEAREST))
+
+
+def _on_card(name: str, image: Image.Image) -> Image.Image:
+    """A map small enough for the page; lines do not vanish."""
+    shrink = max(image.size) / EDITOR_SIDE
+    if shrink > 1 and any(row.name == name and row.lines for row in MODALITIES):
+        return fitted(image.filter(ImageFilter.MaxFilter(2 * math.ceil((shrink - 1) / 2) + 1)), EDITOR_SIDE, NEAREST)
+    return fitted(image, EDITOR_SIDE, _resample(name))
+
+
+def _resample(name: str) -> Image.Resampling:
+    return next((row.resample for row in MODALITIES if row.name == name and not row.lines), NEAREST)
 
 
 def preview(image: Image.Image, size: tuple[int, int]) -> dict[str, Any]:
@@ -95,14 +121,12 @@ def preview(image: Image.Image, size: tuple[int, int]) -> dict[str, Any]:
 
 @dataclass
 class Comparison:
-    """Finished pictures under one handle. `fidelity` in grey levels, one per picture."""
+    """Finished pictures under one handle."""
 
     labels: list[str]
     images: list[Image.Image]
     tiles: Sequence = ()
-    results: list[Any] = field(default_factory=list)
     extra_overlays: list[dict] = field(default_factory=list)
-    curve: Image.Image | None = None
 
     def value(self, left: int, right: int, note: str = "") -> dict[str, Any]:
         """Value of a viewer, with the heat map and the mean difference of every pair."""

@@ -6,7 +6,8 @@ import shutil
 import tempfile
 import threading
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,14 @@ class Slot:
     def made_by_hand(self) -> bool:
         return self.source in ("edited", "uploaded", "file")
 
+    def forget_photo(self) -> None:
+        """The photo is gone: what was read from it goes too, what was made by hand stays and is out of date."""
+        self.extracted = None
+        if self.made_by_hand:
+            self.stale = True
+        else:
+            self.value, self.source, self.stale = None, "none", False
+
     def wants_extraction(self) -> bool:
         """Run extracts what is missing or out of date, and never replaces what the visitor made."""
         return self.on and (self.value is None or (self.stale and not self.made_by_hand))
@@ -64,6 +73,11 @@ class Finished:
     weights_hash: str = ""
 
 
+def modalities(slots: Mapping[str, Slot]) -> dict[str, Image.Image | str]:
+    """What the model gets: only what is on and there."""
+    return {name: slot.value for name, slot in slots.items() if slot.on and slot.value is not None}
+
+
 def _slots() -> dict[str, Slot]:
     return {row.name: Slot() for row in MODALITIES}
 
@@ -78,20 +92,24 @@ class Visit:
     reference: Image.Image | None = None
     finished: Finished | None = None
     history: list[Finished] = field(default_factory=list)
-    comparison: Any = None  # views.Comparison
+    comparison: Image.Image | None = None  # the sheet of the last one that was finished
     seed: int | None = None  # of the last run
     pending: Upload | None = None  # a dropped result picture that may be meant as a photo
     allowed: dict[str, str | None] = field(default_factory=dict, repr=False)  # extractors that may send the photo: key
+    waiting: list[str] = field(default_factory=list)  # kinds of jobs whose turn has not come
+    given_up: list[str] = field(default_factory=list)  # of these the ones that were stopped before it
     stops: dict[str, threading.Event] = field(default_factory=lambda: defaultdict(threading.Event))  # of each Job.kind
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="mmsr-")))
-
-    def modalities(self) -> dict[str, Image.Image | str]:
-        """What the model gets: only what is on and there."""
-        return {name: slot.value for name, slot in self.slots.items() if slot.on and slot.value is not None}
 
     def remember(self, run: Finished) -> None:
         self.finished, self.seed = run, run.result.seed
         self.history = [run, *self.history][:HISTORY]
+
+    def amend(self, **changes: Any) -> None:
+        """Settings of the run that is shown which need no new sampling; its place in the history stays."""
+        changed = replace(self.finished, settings=self.finished.settings.with_(**changes))
+        self.history = [changed if run is self.finished else run for run in self.history]
+        self.finished = changed
 
     def close(self) -> None:
         """The tab is gone: stop what runs for it and delete its files."""

@@ -19,6 +19,7 @@ from app.maps import NAMES, Maps
 from app.page import Page
 from app.restore import Restore
 from app.run import Run
+from app.starts import KEPT
 from app.visit import Visit
 from app.widgets import Upload
 
@@ -39,7 +40,7 @@ def wire(demo: gr.Blocks, engine: Engine, page: Page) -> None:
     _cards(page, maps)
     _steer(page, maps, restore)
     _run(page, run)
-    _result(page, run, restore)
+    _result(page, maps, run, restore)
     _compare(page, Compare(maps))
     _batch(page, Batch(engine, page))
 
@@ -65,7 +66,6 @@ def _photo(page: Page, maps: Maps, restore: Restore) -> None:
     own = [page.notice, page.photo, page.photo_line, page.plan, page.mask, page.mask_line, page.as_photo]
     everything = [*own, *page.settings.values(), page.new_seed, *page.card_outputs()]
     inputs = [page.visit, *page.values()]
-    extracted = [page.notice, page.status, page.photo_line, *page.card_outputs()]
 
     def example(visit: Visit, *args: Any):
         *values, event = args
@@ -79,8 +79,8 @@ def _photo(page: Page, maps: Maps, restore: Restore) -> None:
     pick = page.examples.select(example_picked, inputs, everything, **QUIET)
     anyway = page.as_photo.click(restore.as_photo, inputs, everything, **QUIET)
     for event in (drop, pick, anyway):
-        event.then(maps.extract_first, page.visit, extracted, **ON_DEVICE)
-    page.extract_all.click(partial(maps.extract_again, names=NAMES), page.visit, extracted, **ON_DEVICE)
+        event.then(maps.extract_new, page.visit, page.read(), **ON_DEVICE)
+    page.extract_all.click(partial(maps.extract_again, names=NAMES), page.visit, page.read(), **ON_DEVICE)
 
 
 def _cards(page: Page, maps: Maps) -> None:
@@ -141,7 +141,7 @@ def stop(page: Page, job: Job) -> None:
     """Stop is said by the browser, so that no late answer can overwrite what the job says when it has ended."""
     said = json.dumps(texts.progress(1, "Stopping after this step"))
     job.stopper.click(None, None, job.status, js=f"() => {said}", api_visibility="private")
-    job.stopper.click(job.stop, page.visit, [job.notice, job.stopper], **AT_ONCE)
+    job.stopper.click(job.stop, page.visit, [job.notice, job.status, *job.starters, job.stopper], **AT_ONCE)
 
 
 def _steer(page: Page, maps: Maps, restore: Restore) -> None:
@@ -151,8 +151,11 @@ def _steer(page: Page, maps: Maps, restore: Restore) -> None:
     page.mask.input(maps.protected, [page.visit, page.mask], [page.notice, page.mask_line], **QUIET)
     badges = [part for card in page.cards.values() for part in (card.on, card.badge)]
     outputs = [page.notice, page.plan, page.start_help, *page.settings.values(), page.new_seed, *badges]
-    page.start.input(restore.start, [page.visit, page.start, *page.values()], outputs, **AT_ONCE)
+    page.start.select(restore.start, [page.visit, page.start, *page.values()], outputs, **AT_ONCE)
     page.reset_all.click(restore.reset, page.visit, [*outputs, page.start], **AT_ONCE)
+    start, own = [page.start, page.start_help], "() => [null, '']"  # no starting point any more, but the visitor's own
+    for key in [key for key in page.settings if key not in KEPT]:
+        page.settings[key].input(None, None, start, js=own, api_visibility="private")
     page.suffix.input(restore.suffix, [page.visit, page.suffix], [page.notice, page.settings["positive"]], **AT_ONCE)
     page.dice.click(restore.dice, page.visit, [page.notice, page.seed, page.new_seed], **AT_ONCE)
     page.reuse.click(restore.reuse, page.visit, [page.notice, page.seed, page.new_seed], **AT_ONCE)
@@ -167,28 +170,29 @@ def _run(page: Page, run: Run) -> None:
     page.run.click(None, js="() => window.choosePane('result')", api_visibility="private")
 
 
-def _result(page: Page, run: Run, restore: Restore) -> None:
+def _result(page: Page, maps: Maps, run: Run, restore: Restore) -> None:
     shown = [page.notice, page.viewer, page.readout, page.attention, page.save, page.bundle, page.save_recipe]
     page.settings["color"].input(run.recolor, [page.visit, page.settings["color"]], shown, **QUIET)
+    page.settings["strip_gps"].input(run.strip, [page.visit, page.settings["strip_gps"]], page.notice, **AT_ONCE)
     page.reference.upload(run.refer, [page.visit, page.reference], shown, **QUIET)
     download(page.save, page, run.save, [page.visit, page.form])
     download(page.bundle, page, run.bundle, [page.visit, page.form])
     download(page.save_recipe, page, run.save_recipe, [page.visit])
     settings = [*page.settings.values(), page.new_seed]
     photo = [page.photo, page.photo_line, page.plan, page.mask, page.mask_line]
-    page.restore.upload(
-        restore.upload, [page.visit, page.restore], [page.notice, *settings, *photo, *page.card_outputs()], **QUIET
-    )
+    restored = [page.notice, *settings, *photo, *page.card_outputs()]
+    back = page.restore.upload(restore.upload, [page.visit, page.restore], restored, **QUIET)
+    back.then(maps.extract_new, page.visit, page.read(), **ON_DEVICE)
     page.history.select(restore.choose, page.visit, [*shown, *settings, *photo, *page.card_outputs()], **QUIET)
 
 
 def _compare(page: Page, handlers: Compare) -> None:
-    options = [page.compare_weights, page.compare_modes, page.compare_name, page.compare_temperatures]
+    options = [page.compare_weight, page.compare_weights, page.compare_modes]
+    options += [page.compare_name, page.compare_temperatures]
     page.compare_kind.input(handlers.options, page.compare_kind, options, **AT_ONCE)
     shown = [page.compare_viewer, page.compare_numbers, page.compare_sheet, page.compare_save]
     inputs = [page.visit, page.compare_kind, *options, *page.values()]
-    studio = [page.notice, page.status, page.photo_line, *page.card_outputs()]  # maps may have to be read first
-    start(page, handlers, page.compare_start, handlers.start, inputs, [*studio, *shown])
+    start(page, handlers, page.compare_start, handlers.start, inputs, [*page.read(), *shown])  # maps may be missing
     start(page, handlers, page.worked, handlers.worked, [page.visit], shown)
     stop(page, handlers)
     download(page.compare_save, page, handlers.save, [page.visit], handlers.notice)

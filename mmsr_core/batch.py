@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from mmsr_core.compare import protect
 from mmsr_core.images import (
     READABLE,
     WRITABLE,
@@ -153,11 +154,14 @@ def restore_file(
     result = upscaler.restore(photo.rgb, gathered.modalities, settings, progress=watch)
     for notice in result.notices:
         notify(f"{photo.name}: {notice}")
+    region = order.recipe.region() if order.recipe is not None and order.recipe.fits(photo.rgb) else None
     recipe = record(
         result.settings, result.seed, upscaler.info.preset, upscaler.info.hash,
-        gathered.modalities, gathered.sources, photo.rgb, gathered.extractors,
+        gathered.modalities, gathered.sources, photo.rgb, gathered.extractors, region,
     )  # fmt: skip
     final = result.finish(settings.color)
+    if region is not None:
+        final = protect(final, result.bicubic, region)
     save_photo(job.target, final, photo, recipe.to_json(), order.quality, settings.strip_gps)
     sizes = "{}x{} -> {} {}x{}".format(*photo.rgb.size, job.target.name, *final.size)
     facts = [sizes, f"seed {result.seed}", *([f"cleaned of {result.cleaned}"] if result.cleaned else [])]

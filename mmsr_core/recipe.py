@@ -39,6 +39,7 @@ class Recipe:
     extractors: Mapping[str, str] = field(default_factory=dict)  # modality -> extractor, where not the default one
     caption: str | None = None  # the caption used, None where text was off
     maps: Mapping[str, str] = field(default_factory=dict)  # modality -> PNG in base64, where the source is not "auto"
+    protect: str | None = None  # PNG in base64: white parts of the result are the plain enlargement
     input_sha256: str = ""  # of the upright RGB pixels, see `fingerprint`
     version: str = __version__
 
@@ -46,7 +47,9 @@ class Recipe:
         for name in ("preset", "weights_hash", "input_sha256", "version"):
             _expect(name, getattr(self, name), str)
         _expect("settings", self.settings, Settings)
-        _expect("caption", self.caption, str, type(None))
+        for name in ("caption", "protect"):
+            _expect(name, getattr(self, name), str, type(None))
+        self.region()
         if isinstance(self.seed, bool):
             raise ValueError(f"recipe seed: got {self.seed!r}, wanted a whole number")
         _expect("seed", self.seed, int)
@@ -68,12 +71,15 @@ class Recipe:
         Raises:
             ValueError: not a PNG, or too large to be a map.
         """
-        try:
-            image = Image.open(io.BytesIO(base64.b64decode(self.maps[name], validate=True)), formats=["PNG"])
-            image.load()
-        except (ValueError, OSError, SyntaxError, Image.DecompressionBombError):
-            raise ValueError(f"recipe maps {name}: got no picture, wanted a PNG in base64") from None
-        return image
+        return _unpacked(f"maps {name}", self.maps[name])
+
+    def region(self) -> Image.Image | None:
+        """The protected region, "L" of any size, or None.
+
+        Raises:
+            ValueError: as `map`.
+        """
+        return None if self.protect is None else _unpacked("protect", self.protect).convert("L")
 
     def fits(self, image: Image.Image) -> bool:
         """Whether a photo (upright RGB) is the one that the recipe was made from."""
@@ -93,6 +99,7 @@ class Recipe:
 
         Raises:
             ValueError: not JSON, another format, unknown or missing keys, values that do not fit.
+                (`protect` may be missing: recipes had none at first.)
         """
         try:
             values = json.loads(text)
@@ -100,7 +107,7 @@ class Recipe:
             raise ValueError(f"recipe: got text that is not JSON ({error}), wanted a JSON object") from None
         if not isinstance(values, dict) or values.pop("recipe", None) != FORMAT:
             raise ValueError(f'recipe: got JSON without "recipe": {FORMAT}, wanted a recipe of this program')
-        wanted = {spec.name for spec in fields(cls)}
+        values, wanted = {"protect": None, **values}, {spec.name for spec in fields(cls)}
         if set(values) != wanted:
             unknown, missing = ", ".join(sorted(set(values) - wanted)), ", ".join(sorted(wanted - set(values)))
             got = " and ".join(part for part in (unknown and f"unknown {unknown}", missing and f"no {missing}") if part)
@@ -118,6 +125,7 @@ def record(
     sources: Mapping[str, str],
     photo: Image.Image,
     extractors: Mapping[str, str] | None = None,
+    region: Image.Image | None = None,
 ) -> Recipe:
     """The recipe of a finished run.
 
@@ -127,6 +135,7 @@ def record(
         sources: where each of them came from; one that is not named was "auto".
         photo: upright RGB input.
         extractors: name of the extractor of each "auto" modality, where it is not the default one.
+        region: what was protected, white on black.
     """
     known = {name: sources.get(name, "auto") if name in modalities else "off" for name in MODALITY_NAMES}
     carried = {name: image for name, image in modalities.items() if isinstance(image, Image.Image)}
@@ -139,6 +148,7 @@ def record(
         extractors={} if extractors is None else dict(extractors),
         caption=next((text for text in modalities.values() if isinstance(text, str)), None),
         maps={name: pack(image) for name, image in carried.items() if known[name] != "auto"},
+        protect=None if region is None else pack(region),
         input_sha256=fingerprint(photo),
     )
 
@@ -154,6 +164,15 @@ def fingerprint(image: Image.Image) -> str:
     """SHA-256 of a photo's size and RGB pixels: the same for every file that holds the same picture."""
     image = image.convert("RGB")
     return hashlib.sha256(b"%dx%d" % image.size + image.tobytes()).hexdigest()
+
+
+def _unpacked(name: str, text: str) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"])
+        image.load()
+    except (ValueError, OSError, SyntaxError, Image.DecompressionBombError):
+        raise ValueError(f"recipe {name}: got no picture, wanted a PNG in base64") from None
+    return image
 
 
 def _expect(name: str, value: Any, *kinds: type) -> None:

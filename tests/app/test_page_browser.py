@@ -73,19 +73,6 @@ def test_stop_frees_the_device_and_keeps_the_page(page: Page, photo_file: Path):
     run(page, steps=1)
 
 
-def test_a_new_photo_makes_maps_stale_and_keeps_edits(page: Page, photo_file: Path, other_file: Path):
-    give_photo(page, photo_file)
-    page.locator("#map-text textarea").fill("a harbour at night")
-    expect(page.locator("#card-text .badge")).to_have_text("edited")
-    page.locator("#photo input[type=file]").first.set_input_files(other_file)
-    expect(page.locator("#card-depth .badge")).to_have_text("stale")
-    expect(page.locator("#card-text .badge")).to_have_text("stale")
-    expect(page.locator("#notice")).to_contain_text("earlier photo")
-    run(page)
-    expect(page.locator("#card-depth .badge")).to_have_text("auto")
-    expect(page.locator("#map-text textarea")).to_have_value("a harbour at night")
-
-
 def test_a_broken_file_is_refused_in_a_sentence_and_the_photo_stays(page: Page, photo_file: Path, tmp_path: Path):
     give_photo(page, photo_file)
     broken = tmp_path / "broken.png"
