@@ -22,6 +22,9 @@ COPY --chown=studio:studio assets ./assets
 COPY --chown=studio:studio mmsr_core ./mmsr_core
 COPY --chown=studio:studio app ./app
 
+# a volume takes its owner from the folder that it covers
+RUN mkdir -p /home/studio/.cache/huggingface && chown -R studio:studio /home/studio/.cache
+
 USER 1000
 ENV HF_HOME=/home/studio/.cache/huggingface \
     PYTHONUNBUFFERED=1 \

@@ -24,12 +24,14 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     public = [name for name, row in PRESETS.items() if row.public]
     parser.add_argument(
         "--preset",
-        default=Options.preset,
+        default=os.environ.get("MMSR_PRESET", Options.preset),
         choices=list(PRESETS),
-        help=f"which model: {', '.join(public)} (default %(default)s)",
+        help=f"which model: {', '.join(public)} (default %(default)s, or MMSR_PRESET)",
     )
     parser.add_argument(
-        "--weights", help="folder or hub id of the weights, where the preset bundles none or others are wanted"
+        "--weights",
+        default=os.environ.get("MMSR_WEIGHTS"),
+        help="folder or hub id of the weights, where the preset bundles none or others are wanted (or MMSR_WEIGHTS)",
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ... (default: the fastest there is)")
     parser.add_argument(
@@ -51,8 +53,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--max-megapixels",
         type=float,
-        default=Options.max_megapixels,
-        help="largest input photo in megapixels (default %(default)s)",
+        default=os.environ.get("MMSR_MAX_MEGAPIXELS", Options.max_megapixels),
+        help="input photos are shrunk to so many megapixels (default %(default)s, or MMSR_MAX_MEGAPIXELS)",
     )
     parser.add_argument(
         "--queue-size",
@@ -67,6 +69,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error("--auth: got no USER:PASS, wanted a name and a password with a colon between them")
     if args.mcp and importlib.util.find_spec("mcp") is None:
         parser.error("--mcp: got no package mcp, wanted it installed: pip install 'gradio[mcp]'")
+    if args.preset not in PRESETS:  # argparse does not look at what comes from the environment
+        parser.error(f"MMSR_PRESET: got {args.preset}, wanted one of {', '.join(public)}")
     if args.max_megapixels <= 0 or args.queue_size < 1:
         parser.error("--max-megapixels and --queue-size: wanted numbers above 0")
     return args

@@ -78,7 +78,7 @@ class Api:
             The picture as PNG with its recipe inside, and the recipe as JSON text.
         """
         try:
-            opened, wanted = self.opened(photo), Settings.from_json(settings or "{}")
+            opened, wanted = self.opened(photo), self.wanted(settings)
             given = {"text": caption or None, "depth": depth, "segmentation": segmentation, "edge": edge}
             modalities, sources = self.gather(opened, given, off)
             result = self.engine.upscaler().restore(opened.rgb, modalities, wanted)
@@ -105,7 +105,7 @@ class Api:
             The labelled grid as PNG, and the numbers of each picture as JSON text.
         """
         try:
-            opened, wanted = self.opened(photo), Settings.from_json(settings or "{}")
+            opened, wanted = self.opened(photo), self.wanted(settings)
             modalities, _ = self.gather(opened, {}, "")
             plan = tab.plan_for(kind, modalities, wanted, values, compare.GUIDANCE_MODES, name)
             states = compare.run(self.engine.upscaler(), opened.rgb, plan.variants)
@@ -123,6 +123,12 @@ class Api:
         if photo is None:
             raise ValueError("photo: got nothing, wanted a picture")
         return open_photo(photo.path, self.engine.options.max_pixels, photo.name)
+
+    def wanted(self, settings: str | None) -> Settings:
+        """JSON of some settings; the others are the preset's own."""
+        text = settings or "{}"
+        Settings.from_json(text)  # refuses what is no object
+        return Settings.from_dict({**self.engine.defaults.to_dict(), **json.loads(text)})
 
     def gather(self, photo: Photo, given: dict[str, Any], off: str) -> tuple[dict[str, Any], dict[str, str]]:
         """The modalities as given, the others extracted, those switched off left out."""

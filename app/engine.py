@@ -48,6 +48,11 @@ class Engine:
         self._started = threading.Lock()
         self._thread: threading.Thread | None = None
 
+    @property
+    def defaults(self) -> Settings:
+        """What the page starts from and goes back to."""
+        return preset(self.options.preset).defaults
+
     def start(self) -> None:
         """Begin loading; calling it again does nothing."""
         with self._started:

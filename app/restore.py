@@ -114,7 +114,7 @@ class Restore(Handlers):
         """A named starting point; text, seed and size stay as they are."""
         if name not in STARTS:
             return None
-        start, now, plain = STARTS[name], controls.read(values), Settings()
+        start, now, plain = STARTS[name], controls.read(values), self.engine.defaults
         kept = {key: getattr(now.settings, key) for key in KEPT}
         settings = plain.with_(**{**kept, **start.changes})
         changes, back = self.settings(settings, now.new_seed), []
@@ -130,11 +130,12 @@ class Restore(Handlers):
     def reset(self, visit: Visit) -> Changes:
         """Every control to its default, every modality on; photo, maps and results stay."""
         first = next(iter(STARTS))
-        changes = {**self.settings(Settings(), True), self.page.start: first, self.page.start_help: STARTS[first].help}
+        plain, help_line = self.engine.defaults, STARTS[first].help
+        changes = {**self.settings(plain, True), self.page.start: first, self.page.start_help: help_line}
         for key, slot in visit.slots.items():
             slot.on = True
             changes |= {self.page.cards[key].on: True, self.page.cards[key].badge: texts.badge(slot.badge)}
-        return {**changes, self.page.plan: self.plan(visit, Settings())}
+        return {**changes, self.page.plan: self.plan(visit, plain)}
 
     @guarded
     def suffix(self, visit: Visit, name: str) -> Changes:

@@ -22,6 +22,7 @@ from app.run import Run
 from app.starts import KEPT
 from app.visit import Visit
 from app.widgets import Upload
+from mmsr_core.settings import Settings
 
 # Nothing of the page is an API; the documented endpoints stand in `api.py`.
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -50,7 +51,7 @@ def _load(demo: gr.Blocks, engine: Engine, page: Page) -> None:
 
     def greet():
         """A fresh visit, then the stages of loading; then what is loaded, and how it reads photos."""
-        yield {page.visit: Visit(), page.engine_line: texts.engine_line("Loading")}
+        yield {page.visit: Visit(), page.engine_line: texts.engine_line("Loading"), **_suited(engine, page)}
         for stage in engine.stages():
             yield {page.engine_line: texts.engine_line(stage.capitalize(), engine.failed)}
         if engine.ready:
@@ -58,8 +59,16 @@ def _load(demo: gr.Blocks, engine: Engine, page: Page) -> None:
             chosen = {box: defaults[name] for name, box in extractors.items() if name in defaults}
             yield {page.engine_line: texts.info_line(engine.upscaler().info), **chosen}
 
-    demo.load(greet, None, [page.visit, page.engine_line, *extractors.values()], **QUIET, concurrency_limit=None)
+    outputs = [page.visit, page.engine_line, *page.settings.values(), *extractors.values()]
+    demo.load(greet, None, outputs, **QUIET, concurrency_limit=None)
     page.theme.click(None, js="() => document.body.classList.toggle('dark')", api_visibility="private")
+
+
+def _suited(engine: Engine, page: Page) -> dict[Any, Any]:
+    """The controls at what suits the preset, where that is not what they were made with."""
+    if engine.defaults == Settings():
+        return {}
+    return dict(zip(page.settings.values(), controls.write(engine.defaults), strict=True))
 
 
 def _photo(page: Page, maps: Maps, restore: Restore) -> None:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from mmsr_core.settings import Settings
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
@@ -19,6 +22,7 @@ class Preset:
     Attributes:
         weights: a folder, or None where nothing is bundled.
         extractors: modality -> extractor that it is read by, where it is not the first of its row.
+        settings: those that suit it, where they are not the defaults.
     """
 
     name: str
@@ -27,6 +31,12 @@ class Preset:
     weights: Path | None
     public: bool = True
     extractors: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def defaults(self) -> Settings:
+        """What a restoration starts from."""
+        return Settings(**self.settings)
 
 
 PRESETS = {
@@ -51,6 +61,7 @@ PRESETS = {
                 "depth": "depth-anything",
                 "segmentation": "mask2former-coco",
             },
+            settings={"steps": 20},  # mini's two are enough for a model that predicts the picture, not its noise
         ),
         Preset("tiny", "Random weights (tests only)", "Untrained; exists for tests.", None, public=False),
     )

@@ -80,12 +80,14 @@ def _row(upscaler: Upscaler, peer: Peer, side: int, args: Namespace) -> list[str
     image = photo(side // SCALE)
     given = _given(upscaler, image)
     settings = Settings(steps=args.steps, weight=2.0, seed=0)
-    ours, theirs, results = Costs(upscaler.device), Costs(upscaler.device), []
+    ours, theirs, hearing = (Costs(upscaler.device) for _ in range(3))
+    results = []
     for _ in range(args.rounds):
         ours.add(lambda: results.append(upscaler.restore(image, given, settings)))
         if side in args.peer_sides:
             theirs.add(lambda: peer(image, settings))
-    hearing = Costs(upscaler.device)
+    if not ours.spent:
+        return [f"{side} px", "does not fit", *[DASH] * 7]
     for _ in range(args.rounds):
         hearing.add(lambda: _heard(upscaler, image, given, results[-1].settings))
     row = [f"{side} px", f"{len(results[-1].tiles)}", f"{ours.seconds:.2f}", f"{1 / ours.seconds:.3f}"]

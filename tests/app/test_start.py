@@ -54,6 +54,22 @@ def test_auth_comes_from_the_flag_or_the_environment(start, monkeypatch: pytest.
     assert start.arguments(["--auth", "bob:pass:word"]).auth == "bob:pass:word"
 
 
+def test_a_space_is_told_by_its_environment(start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    for name, value in {"PRESET": "sd2", "WEIGHTS": "somebody/mmsr", "MAX_MEGAPIXELS": "1.5"}.items():
+        monkeypatch.setenv(f"MMSR_{name}", value)
+    args = start.arguments([])
+    assert (args.preset, args.weights, args.max_megapixels) == ("sd2", "somebody/mmsr", 1.5)
+    monkeypatch.setenv("MMSR_PRESET", "sd3")
+    with pytest.raises(SystemExit):
+        start.arguments([])
+    assert "got sd3, wanted one of mini, sd2" in capsys.readouterr().err
+
+
+def test_each_preset_starts_from_settings_that_suit_it():
+    assert Engine(Options(preset="mini")).defaults == Settings()
+    assert Engine(Options(preset="sd2")).defaults == Settings(steps=20)
+
+
 @pytest.mark.parametrize("wrong", [["--auth", "nobody"], ["--max-megapixels", "0"], ["--queue-size", "0"]])
 def test_wrong_flags_are_refused(start, wrong: list[str], capsys: pytest.CaptureFixture):
     with pytest.raises(SystemExit):

@@ -120,6 +120,15 @@ def test_the_papers_size_is_measured_beside_instructpix2pix(tiny_folder: Path, t
     assert "| 64 px |" in capsys.readouterr().out
 
 
+def test_a_size_that_does_not_fit_is_a_row_that_says_so(upscaler: Upscaler, monkeypatch) -> None:
+    def too_large(*given: object) -> None:
+        raise MemoryError("memory: got too little")
+
+    monkeypatch.setattr(upscaler, "restore", too_large)
+    options = Namespace(steps=1, rounds=1, peer_sides=[])
+    assert bench_sd2._row(upscaler, None, 64, options)[:3] == ["64 px", "does not fit", "–"]
+
+
 def test_the_peer_leaves_the_unet_as_it_was(tiny_folder: Path, tmp_path: Path) -> None:
     pipeline = assembled(
         stable_diffusion(tmp_path, tiny_folder / "tokenizer"), VQModel.from_pretrained(tiny_folder / "vq"), 8, 1
