@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmsr_core import __version__
+from mmsr_core.bar import Bar
+from mmsr_core.images import write_whole
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.readers import chosen
 from mmsr_core.presets import PRESETS
@@ -26,7 +29,6 @@ from mmsr_core.team import Team
 if TYPE_CHECKING:
     from mmsr_core.batch import Job, Order
     from mmsr_core.recipe import Recipe
-    from mmsr_core.upscaler import Step
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 OFF = "off"
@@ -130,13 +132,14 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
 
     try:
         recipe = None if args.recipe is None else _recipe(args.recipe)
-        order = _order(args, recipe)
+        preset = args.preset if args.preset is not None else "mini" if recipe is None else recipe.preset
+        order = _order(args, recipe, row_of(preset).defaults)
         team = Team.here()
         every = batch.plan(args.input, args.output, args.format)
         _check_maps(order, every)
         jobs = team.share(every)
-        preset = args.preset if args.preset is not None else "mini" if recipe is None else recipe.preset
         todo = [job for job in jobs if not (args.resume and job.target.exists())]
+        _check_summary(args.summary)
         _say(args, f"{len(jobs) - len(todo)} of {len(jobs)} done already" if len(todo) < len(jobs) else None)
         upscaler = _load(args, preset, team) if todo else None
     except ValueError as error:
@@ -146,7 +149,8 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
         return FAILED
     if None not in (recipe, upscaler) and recipe.weights_hash != upscaler.info.hash:
         _warn(args, "these are not the weights of the recipe, so the result will differ")
-    rows = [_row(job, "skipped", "its result is there") for job in jobs if job not in todo]
+    started = set(todo)
+    rows = [_row(job, "skipped", "its result is there") for job in jobs if job not in started]
     rows += _restored(args, upscaler, todo, order)
     rows = team.gathered([{**row, "process": team.rank} for row in rows])
     return DONE if rows is None else _summed(args, rows)
@@ -164,7 +168,9 @@ def _restored(args: argparse.Namespace, upscaler: Any, jobs: Sequence[Job], orde
                 print(f"failed: {outcome.message}", file=sys.stderr)
             else:
                 _say(args, outcome.message)
-            yield _row(outcome.job, outcome.state, outcome.message)
+            row = _row(outcome.job, outcome.state, outcome.message)
+            del outcome  # and its pictures, before the next photo needs the memory
+            yield row
 
 
 def _row(job: Job, state: str, said: str) -> dict[str, Any]:
@@ -179,41 +185,14 @@ def _summed(args: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> int:
         listed = "".join(f"\n  {message}" for message in failures)
         print(f"{len(failures)} of {tried} failed:{listed}", file=sys.stderr)
     if args.summary is not None:
-        args.summary.write_text(json.dumps(sorted(rows, key=lambda row: row["photo"]), indent=1), "utf-8")
+        write_whole(args.summary, json.dumps(sorted(rows, key=lambda row: row["photo"]), indent=1).encode())
     return FAILED if failures else DONE
 
 
-class Bar:
-    """tqdm over the tiles of all steps of the photo at hand."""
-
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self.jobs, self.job, self.bar = list(jobs), None, None
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def __call__(self, job: Job, step: Step) -> None:
-        from tqdm import tqdm
-
-        if job is not self.job:
-            self.close()
-            title = f"{self.jobs.index(job) + 1}/{len(self.jobs)} {job.source.name}"
-            self.job, self.bar = job, tqdm(total=step.steps * step.tiles, desc=title, unit="tile", leave=False)
-        done = step.step * step.tiles + (step.tile if step.tile < step.tiles else 0)
-        self.bar.update(max(0, min(done, self.bar.total) - self.bar.n))
-
-
-def _order(args: argparse.Namespace, recipe: Recipe | None) -> Order:
+def _order(args: argparse.Namespace, recipe: Recipe | None, plain: Settings) -> Order:
     from mmsr_core.batch import Order
 
-    base = Settings() if recipe is None else recipe.used_settings()
+    base = plain if recipe is None else recipe.used_settings()
     changes: dict[str, Any] = {}
     for spec in fields(Settings):
         value = getattr(args, spec.name)
@@ -236,6 +215,12 @@ def _check_maps(order: Order, jobs: Sequence[Job]) -> None:
             raise ValueError(
                 f"--{name}: got one picture for {len(jobs)} photos, wanted a folder from --save-maps or {OFF}"
             )
+
+
+def _check_summary(path: Path | None) -> None:
+    """Before the work, not after it."""
+    if path is not None and not os.access(path.parent, os.W_OK):
+        raise ValueError(f"--summary: got no folder {path.parent.name!r} to write to, wanted one that is there")
 
 
 def _recipe(path: Path) -> Recipe:

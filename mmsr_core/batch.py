@@ -26,6 +26,7 @@ from mmsr_core.images import (
 )
 from mmsr_core.modalities import MODALITIES, Modality
 from mmsr_core.modalities.readers import Access
+from mmsr_core.outcome import SAID
 from mmsr_core.recipe import Recipe, record
 from mmsr_core.settings import Settings
 
@@ -100,10 +101,20 @@ def plan(source: Path, target: Path, form: str | None = None) -> list[Job]:
     else:
         check_target(target, (1, 1))
         jobs = [Job(source, target)]
+    inputs = {_identity(job.source) for job in jobs}
     for job in jobs:
-        if job.target.exists() and any(os.path.samefile(job.target, other.source) for other in jobs):
+        if job.target.exists() and _identity(job.target) in inputs:
             raise ValueError(f"output: got {job.target.name!r}, which is an input; wanted another file or folder")
     return jobs
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What a file is on its disk, by whatever name; None where it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def run(
@@ -123,7 +134,7 @@ def run(
         try:
             yield restore_file(upscaler, job, order, progress, notify)
         except Exception as error:  # whatever one photo does, the others still have their turn
-            reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            reason = str(error) if isinstance(error, SAID) and str(error) else f"{type(error).__name__}: {error}"
             message = " ".join(reason.split())
             yield Outcome(job, "failed", message if job.source.name in message else f"{job.source.name}: {message}")
 

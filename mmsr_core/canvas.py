@@ -62,7 +62,7 @@ class Canvas:
         return made
 
     def _condition(self, rows: slice, columns: slice) -> Tensor:
-        """The condition of one window, computed with the margin that makes it equal to the whole picture's."""
+        """The condition of one window, with a margin that makes it the whole picture's (an autoencoder's nearly)."""
         seen, inside = _widened((rows, columns), self.codec.margin)
         with self.precision() if self.codec.bears_half else nullcontext():
             return self.codec.condition(self._lr[(..., *seen)])[(..., *_scaled(inside, self.cells))]

@@ -1,4 +1,4 @@
-"""Colour match: give a finished picture the colours of its input. Pure functions, any size, memory flat in the size.
+"""Colour match: give a finished picture the colours of its input. Pure functions, any size.
 
 wavelet  keeps the picture's detail and takes the input's low frequencies (StableSR, arXiv 2305.07015, section 3.4)
 adain    gives each channel the input's mean and standard deviation (AdaIN, arXiv 1703.06868, equation 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import zlib
@@ -73,6 +74,20 @@ def identify(data: bytes, name: str) -> Image.Image:
     except UnidentifiedImageError:
         readable = "JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or HEIC"
         raise ImageError(f"{name}: got no picture that can be read, wanted {readable}") from None
+
+
+def header(data: bytes) -> Image.Image | None:
+    """A picture of any size as far as its header tells, None where it is none of our formats.
+
+    Pillow's `open` refuses very large pictures, as decoding them takes memory; nothing is decoded here.
+    """
+    Image.init()
+    for form in filter(Image.OPEN.__contains__, _DECODERS):
+        factory, accepts = Image.OPEN[form]
+        with contextlib.suppress(*DECODER_ERRORS):
+            if accepts is None or accepts(data[:16]) is True:
+                return factory(io.BytesIO(data), "")
+    return None
 
 
 def _heif_ready() -> bool:

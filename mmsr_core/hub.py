@@ -173,12 +173,20 @@ def _watch(process: subprocess.Popen, place: str, cancel: threading.Event | None
     while process.poll() is None:
         if cancel is not None and cancel.is_set():
             raise ValueError(f"weights: stopped the download of {place}; it goes on from here next time")
-        now = sum(path.stat().st_size for path in blobs.glob("*"))
+        now = sum(map(_size, blobs.glob("*")))
         if now != size:
             size, since = now, time.monotonic()
         elif time.monotonic() - since > STALLED:
             raise ValueError(f"weights: got nothing more of {place} for {STALLED:.0f} s, wanted a better connection")
         time.sleep(0.1)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 where it was renamed meanwhile, as finished downloads are."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _download(request: Request) -> Path:

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from mmsr_core import metadata, profiles
-from mmsr_core.decoding import DECODER_ERRORS, ImageError, decode, identify, read_bytes
+from mmsr_core.decoding import DECODER_ERRORS, ImageError, decode, header, identify, read_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -204,9 +204,8 @@ def read_recipe(source: str | Path | bytes) -> str | None:
     if text is not None:
         raise ImageError(f"{name}: got text that is no recipe, wanted a recipe in JSON or a result picture")
     with _one_sentence(name):
-        image = identify(data, name)
-        _check_size(image.size, 16 * MAX_PIXELS, name)
-        return metadata.find_recipe(image)
+        image = header(data)
+        return metadata.find_recipe(identify(data, name) if image is None else image, data)
 
 
 def to_tensor(image: Image.Image) -> Tensor:

@@ -11,6 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 
 RECIPE_KEY = "mmsr-recipe"  # keyword of the PNG text chunk, and prefix of the JPEG segments
 _JPEG_MARKER, _JPEG_PREFIX, _JPEG_PIECE = b"\xff\xeb", b"mmsr-recipe\0", 65000  # APP11; a segment holds 65,533 bytes
+_TEXTS = (b"tEXt", b"iTXt")  # the latter as it is written for plain ASCII: no compression, language or translation
 _EXIF_LIMIT = 65000  # bytes of a JPEG's EXIF segment
 _ASCII = b"ASCII\0\0\0"  # character code of UserComment (Exif 2.32, table 9)
 _BAD_EXIF = (OSError, SyntaxError, ValueError, KeyError, TypeError, IndexError, AttributeError, struct.error)
@@ -84,12 +85,31 @@ def save_options(
     return options if recipe is None else {**options, "extra": _segments(recipe.encode("ascii"))}
 
 
-def find_recipe(image: Image.Image) -> str | None:
-    """The recipe text inside an opened picture, None where there is none."""
-    image.load()  # a PNG's text may stand behind its pixels
-    pieces = [data[len(_JPEG_PREFIX) :] for _, data in getattr(image, "applist", ()) if data.startswith(_JPEG_PREFIX)]
-    texts = [getattr(image, "text", {}).get(RECIPE_KEY), b"".join(pieces).decode("ascii", "replace"), _comment(image)]
+def find_recipe(image: Image.Image, data: bytes) -> str | None:
+    """The recipe text inside an opened picture, None where there is none; nothing is decoded.
+
+    Args:
+        data: the whole file.
+    """
+    if image.format == "PNG":  # EXIF would be looked for behind the pixels, so they would be decoded
+        text = image.info.get(RECIPE_KEY)
+        return text if is_recipe(text) else _behind_pixels(data)
+    segments = [segment for _, segment in getattr(image, "applist", ())]
+    pieces = [segment[len(_JPEG_PREFIX) :] for segment in segments if segment.startswith(_JPEG_PREFIX)]
+    texts = (b"".join(pieces).decode("ascii", "replace"), _comment(image))
     return next((text for text in texts if is_recipe(text)), None)
+
+
+def _behind_pixels(data: bytes) -> str | None:
+    """The recipe of a PNG whose text stands behind its pixels, as other programs write it."""
+    at = 8
+    while at + 8 <= len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        key, _, text = data[at + 8 : at + 8 + length].partition(b"\0") if kind in _TEXTS else (b"", b"", b"")
+        if key == RECIPE_KEY.encode() and is_recipe(text := text.lstrip(b"\0").decode("utf-8", "replace")):
+            return text
+        at += 12 + length
+    return None
 
 
 def is_recipe(text: str | None) -> bool:

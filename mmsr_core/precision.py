@@ -18,7 +18,7 @@ def bf16_pays(kind: str) -> bool:
     CPUs with those units and for AMD's; a race of a few products was no judge on a busy machine.
     """
     if kind == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     if kind != "cpu" or not torch.cpu._is_avx512_bf16_supported():
         return False
     return torch.cpu._is_amx_tile_supported() or "AuthenticAMD" in _processor()

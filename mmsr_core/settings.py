@@ -6,7 +6,6 @@ The page, the command line, the recipe JSON and the benchmarks all read this dec
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from types import MappingProxyType
@@ -167,7 +166,7 @@ def _checked(spec: Field, value: Any) -> Any:
         if isinstance(value, bool) or value not in spec.metadata["choices"]:
             wanted = ", ".join(str(choice) for choice in spec.metadata["choices"])
             raise ValueError(f"{spec.name}: got {value!r}, wanted one of {wanted}")
-        return value
+        return next(choice for choice in spec.metadata["choices"] if choice == value)  # 4.0 is the 4 among them
     if "range" in spec.metadata:
         return _checked_number(spec, spec.name, value)
     wanted_type = type(spec.default)
@@ -181,9 +180,12 @@ def _checked_number(spec: Field, name: str, value: Any) -> Any:
     if value is None and spec.default is None:
         return None
     whole = spec.name in ("steps", "seed", "tile")
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or not low <= value <= high or (whole and value != int(value)):
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not low <= value <= high or (whole and value != int(value)):  # what is no number is in no range
         raise ValueError(f"{name}: got {value!r}, wanted a {'whole ' if whole else ''}number from {low} to {high}")
+    step = spec.metadata["step"] if spec.name == "tile" else 1
+    if value % step and whole:
+        raise ValueError(f"{name}: got {value!r}, wanted a multiple of {step}")
     return int(value) if whole else float(value)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmsr_core.__main__ import build_parser, main
+from mmsr_core.__main__ import _order, build_parser, main, row_of
 from mmsr_core.images import read_recipe
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.recipe import Recipe
@@ -57,6 +57,18 @@ def shell(*arguments, **options):
 
 
 # ------------------------------------------------------------ without a model
+
+
+def test_a_summary_that_cannot_be_written_is_refused_before_the_work(folder, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([str(folder / "in"), str(folder / "out"), "--summary", str(folder / "nowhere" / "done.json")])
+    assert end.value.code == 2 and "--summary: got no folder 'nowhere'" in capsys.readouterr().err
+
+
+def test_each_preset_starts_from_its_own_settings():
+    for preset, steps in (("mini", 2), ("sd2", 20)):
+        args = build_parser().parse_args(["in.png", "out.png", "--preset", preset])
+        assert _order(args, None, row_of(preset).defaults).settings.steps == steps
 
 
 def test_reading_the_command_line_loads_no_torch():

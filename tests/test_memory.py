@@ -47,7 +47,8 @@ def test_a_run_without_room_starts_again_with_smaller_tiles_and_says_so(cramped,
     result = steps[-1].result
     assert result.settings.tile == 128 and len(result.notices) == 2
     assert "tiles of 512 px: started again with tiles of 256 px" in result.notices[0]
-    assert all(step.notice == " ".join(result.notices) for step in steps)
+    done = [step for step in steps if step.step]
+    assert done and all(step.notice == " ".join(result.notices) for step in done)
     assert result.notices[1] in texts.step(steps[-1]) and result.notices[1] in texts.readout(result, {})
     wanted = cramped.restore(photo, maps, QUICK.with_(tile=128))
     assert np.array_equal(np.asarray(result.sampled), np.asarray(wanted.sampled)) and not wanted.notices

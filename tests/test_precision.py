@@ -27,4 +27,11 @@ def test_a_cpu_computes_in_bf16_where_it_is_faster(monkeypatch, tmp_path, has, u
 
 
 def test_other_devices():
-    assert precision.bf16_pays("cuda") == torch.cuda.is_bf16_supported() and not precision.bf16_pays("mps")
+    assert not precision.bf16_pays("mps")
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_a_gpu_that_only_emulates_bf16_does_not_compute_in_it(monkeypatch, has):
+    """torch says yes for every GPU unless it is asked not to count emulation."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: has or including_emulation)
+    assert precision.bf16_pays("cuda") is has

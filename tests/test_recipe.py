@@ -1,10 +1,14 @@
 """The recipe: strict round trip, and refusals that say what was got and wanted."""
 
+import io
 import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from mmsr_core.images import Photo, read_recipe, save_photo
 from mmsr_core.recipe import Recipe, fingerprint, pack, record
@@ -92,3 +96,38 @@ def test_misfits_are_refused(change, message):
 def test_text_that_is_no_recipe_is_refused(text):
     with pytest.raises(ValueError, match="wanted"):
         Recipe.from_json(text)
+
+
+def test_a_protected_region_travels_and_older_recipes_have_none():
+    region = Image.new("L", (30, 20))
+    region.paste(255, (3, 4, 10, 12))
+    made = record(Settings(), 3, "tiny", "abc", {}, {}, PHOTO, region=region)
+    assert Recipe.from_json(made.to_json()).region().tobytes() == region.tobytes()
+    older = {name: value for name, value in json.loads(recipe().to_json()).items() if name != "protect"}
+    assert Recipe.from_json(json.dumps(older)).region() is None
+    with pytest.raises(ValueError, match="recipe protect: got no picture"):
+        recipe(protect="x")
+
+
+def test_the_recipe_of_a_huge_result_is_read_without_decoding_it(monkeypatch):
+    """Pillow's own limit lies at 179 megapixels, a result of a 12-megapixel photo above it."""
+    info = PngInfo()
+    info.add_text("mmsr-recipe", recipe().to_json())
+    out = io.BytesIO()
+    PHOTO.save(out, "PNG", pnginfo=info)
+    data = bytearray(out.getvalue())
+    data[16:24] = struct.pack(">II", 16000, 12000)  # the header alone is that large
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    with monkeypatch.context() as patched:
+        patched.setattr(PngImageFile, "load", lambda self: pytest.fail("decoded"))
+        text = read_recipe(bytes(data))
+    assert Recipe.from_json(text) == recipe()
+
+
+def test_text_behind_the_pixels_is_found():
+    out = io.BytesIO()
+    PHOTO.save(out, "PNG")
+    text = b"tEXtmmsr-recipe\0" + recipe().to_json().encode()
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    data = out.getvalue()
+    assert Recipe.from_json(read_recipe(data[:-12] + chunk + data[-12:])) == recipe()

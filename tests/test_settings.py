@@ -60,3 +60,20 @@ def test_every_knob_has_label_and_help():
 def test_temperature_is_neutral_where_unset():
     settings = Settings(temperature={"edge": 2})
     assert [settings.temperature_of(name) for name in MODALITY_NAMES] == [1, 1, 1, 2]
+
+
+def test_a_choice_is_the_declared_one_whatever_its_type() -> None:
+    scale = Settings.from_dict({"scale": 4.0}).scale
+    assert scale == 4 and isinstance(scale, int)
+
+
+def test_a_tile_is_a_multiple_of_its_step() -> None:
+    with pytest.raises(ValueError, match="tile: got 132, wanted a multiple of 64"):
+        Settings(tile=132)
+
+
+@pytest.mark.parametrize("value", [10**401, float("nan"), float("inf")])
+def test_numbers_that_are_none_are_refused(value: float) -> None:
+    for name in ("seed", "weight"):
+        with pytest.raises(ValueError, match=f"{name}: got"):
+            Settings(**{name: value})

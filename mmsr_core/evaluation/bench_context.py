@@ -56,7 +56,7 @@ def connector(upscaler: Upscaler, args: Namespace) -> list[Table]:
 
 
 def _called(upscaler: Upscaler, x: torch.Tensor, context: torch.Tensor, kept: dict | None = None) -> None:
-    """One U-Net call as the pipeline makes it."""
+    """One U-Net call, all branches computed from the start."""
     with upscaler.pipeline.precision():
         upscaler.pipeline.unet(x, 500, context, cross_attention_kwargs={"cache": kept})
 

@@ -3,7 +3,11 @@
 Source: Mittal, Soundararajan and Bovik, "Making a 'completely blind' image quality analyzer", IEEE SPL 2013. The model
 of pristine pictures belongs to its authors and is not bundled: an .npz with "mu_pris_param" (1, 36), "cov_pris_param"
 (36, 36) and "gaussian_window" (7, 7), as BasicSR ships it (`niqe_pris_params.npz`). In blocks without variation the
-measure follows rounding errors, so the window is the file's own: two implementations then agree.
+measure follows rounding errors, so the window is the file's own.
+
+The half scale is a plain bicubic one, without antialiasing, as in the test set's own scoring, whose numbers for other
+upscalers stand beside ours. BasicSR's antialiases: its values are others (mini's lower by .4, the truth's by 1.0 on
+seven pictures), so these can be compared with each other only.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -82,9 +83,11 @@ class Store:
 
     def add(self, row: dict[str, Any]) -> dict[str, Any]:
         self.rows[row["key"]] = row
-        cut = self.path.exists() and self.path.stat().st_size > 0 and not self.path.read_bytes().endswith(b"\n")
-        with self.path.open("a") as file:
-            file.write(("\n" if cut else "") + json.dumps(row, allow_nan=False) + "\n")
+        with self.path.open("a+b") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(end - 1, 0))
+            cut = file.read(1) not in (b"", b"\n")
+            file.write(("\n" if cut else "").encode() + json.dumps(row, allow_nan=False).encode() + b"\n")
         return row
 
 

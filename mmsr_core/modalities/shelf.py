@@ -44,11 +44,10 @@ class Shelf:
                 memory.release()
 
     def release(self) -> None:
-        """Lets go of everything."""
+        """Lets go of everything, and of what nothing refers to any more."""
         with self._lock:
-            if self._kept:
-                self._kept.clear()
-                memory.release()
+            self._kept.clear()
+            memory.release()
 
     @property
     def names(self) -> tuple[str, ...]:

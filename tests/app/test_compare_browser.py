@@ -107,8 +107,8 @@ def test_batch_reports_each_file_and_packs_one_zip(page: Page, photo_file: Path,
     expect(page.locator("#batch-status")).to_contain_text("2 of 3 done")
     expect(page.locator("#batch-report .failed")).to_contain_text("broken.png")
     bundle = zipfile.ZipFile(download(page, "#batch-save", tmp_path))
-    assert sorted(bundle.namelist()) == ["harbour.png", "valley.png"]
-    assert Image.open(io.BytesIO(bundle.read("harbour.png"))).size == (148, 108)
+    assert sorted(bundle.namelist()) == ["harbour-x4.png", "valley-x4.png"]
+    assert Image.open(io.BytesIO(bundle.read("harbour-x4.png"))).size == (148, 108)
 
 
 def test_a_stopped_batch_keeps_what_is_done(page: Page, photo_file: Path, other_file: Path):
