@@ -21,6 +21,7 @@ SCALE = 4  # the model's own
 WHOLE = 2**22  # output pixels of the largest picture that is denoised as a whole; larger ones band by band
 OUTPUT_BYTES = 140  # bytes a pixel of the x4 picture that is alive: latents, condition, pictures (CPU, 2048 px: 126)
 PICTURE_BYTES = 16  # bytes a pixel of the x4 picture itself: finished, enlarged for comparison, matched in colour
+TILES_AT_ONCE = {"cuda": 4}  # in one U-Net call, by kind of device; a CPU gains nothing by more than one
 LOADING = threading.RLock()  # held while networks are built or loaded: libraries change global state meanwhile
 _CPU_ALLOCATOR = "DefaultCPUAllocator"  # torch raises a plain RuntimeError where the CPU's memory is used up
 
@@ -84,12 +85,18 @@ def smaller(settings: Settings) -> tuple[Settings, str]:
     return settings.with_(tile=tile), said
 
 
-def estimate(size: tuple[int, int], settings: Settings, codec: PatchCodec | VaeCodec) -> int:
+def tiles_at_once(device: str) -> int:
+    """How many tiles a device denoises in one call."""
+    return TILES_AT_ONCE.get(device.split(":")[0], 1)
+
+
+def estimate(size: tuple[int, int], settings: Settings, codec: PatchCodec | VaeCodec, device: str) -> int:
     """Peak bytes, beside the weights, of a run on a picture of (width, height) pixels."""
     pixels = size[0] * size[1] * SCALE**2
     bands = size[0] * SCALE * settings.tile * (settings.steps + 1)  # a row of tiles for each step and the finished one
     alive = pixels if codec.decode_margin is None else min(pixels, max(WHOLE, bands))
-    return codec.tile_bytes * min(settings.tile**2, pixels) + OUTPUT_BYTES * alive + PICTURE_BYTES * (pixels - alive)
+    seen = min(tiles_at_once(device) * settings.tile**2, pixels)
+    return codec.tile_bytes * seen + OUTPUT_BYTES * alive + PICTURE_BYTES * (pixels - alive)
 
 
 def warnings(seconds: float, needed: int, settings: Settings) -> list[str]:

@@ -31,6 +31,7 @@ from mmsr_core.card import CARD, model_card, publish
 from mmsr_core.codec import PatchCodec, VaeCodec
 from mmsr_core.connector import LatentConnector
 from mmsr_core.latents import Latents
+from mmsr_core.memory import tiles_at_once
 from mmsr_core.precision import bf16_pays
 from mmsr_core.settings import Settings
 from mmsr_core.tiling import Tile
@@ -67,7 +68,6 @@ class Event:
         return None if self._picture is None else self._picture()
 
 
-TILES_AT_ONCE = {"cuda": 4}  # in one U-Net call, by device; a CPU gains nothing by more than one
 CACHED = 64  # tiles whose keys and values are kept: at sd2's size 21 MB each, whatever the tile's side
 
 
@@ -234,7 +234,7 @@ class MMSRPipeline(DiffusionPipeline):
         done = 0
         for step, number in order(bands, settings.steps):
             latents.open(step, number)
-            groups = tiling.groups(bands[number].tiles, TILES_AT_ONCE.get(self.device.type, 1))
+            groups = tiling.groups(bands[number].tiles, tiles_at_once(self.device.type))
             for group in groups:
                 if group not in branches:
                     parts = [self.contexts(modalities, tile, size, settings) for tile in group]

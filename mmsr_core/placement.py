@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mmsr_core import memory
 from mmsr_core.modalities.shelf import free_bytes
+from mmsr_core.settings import Settings
 
 if TYPE_CHECKING:
     import torch
 
     from mmsr_core.pipeline import MMSRPipeline
 
-WORK = 3 * 2**30  # bytes that a run needs beside the weights, at tiles of 512 px and four of them at once; our estimate
+SIDE = 1024  # px of the square result for which there must be room beside the weights
 LARGE = ("unet", "text_encoder")  # the networks that are sent when they are needed; the others are small
 
 
@@ -28,11 +30,17 @@ def place(pipeline: MMSRPipeline, device: str, free: int | None = None) -> bool:
     kind = torch.device(device).type
     if kind == "cuda" and bf16_pays(kind):
         pipeline.unet.to(torch.bfloat16)
-    if kind != "cpu" and weight_bytes(pipeline) + WORK > (free_bytes(device) if free is None else free):
+    needed = weight_bytes(pipeline) + work_bytes(pipeline, device)
+    if kind != "cpu" and needed > (free_bytes(device) if free is None else free):
         stream(pipeline, torch.device(device))
         return True
     pipeline.to(device)
     return False
+
+
+def work_bytes(pipeline: MMSRPipeline, device: str) -> int:
+    """What a run needs beside the weights, for a result of `SIDE` px."""
+    return memory.estimate((SIDE // memory.SCALE,) * 2, Settings(), pipeline.codec, device)
 
 
 def weight_bytes(pipeline: MMSRPipeline) -> int:
@@ -44,13 +52,13 @@ def weight_bytes(pipeline: MMSRPipeline) -> int:
 def stream(pipeline: MMSRPipeline, device: torch.device) -> None:
     """The large networks stay in the CPU's memory; each layer's weights go to the device while it computes.
 
-    diffusers' group offloading, by leaves: our U-Net calls (`branching`) pass its `forward` by.
+    diffusers' group offloading, by leaves: our U-Net calls (`branching`) pass its `forward` by. That `forward` would
+    also arrange for the next layer to be copied while one computes, so there is none of that.
     """
     from diffusers.hooks import apply_group_offloading
 
     for name, part in pipeline.components.items():
         if name in LARGE:
-            overlap = device.type == "cuda"  # copies the next layer while this one computes
-            apply_group_offloading(part, onload_device=device, offload_type="leaf_level", use_stream=overlap)
+            apply_group_offloading(part, onload_device=device, offload_type="leaf_level")
         elif hasattr(part, "parameters"):
             part.to(device)

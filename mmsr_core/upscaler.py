@@ -158,7 +158,7 @@ class Upscaler:
         if self._pace.seconds is None:
             self._calibrate()
         seconds = self._pace.of(cells(tiles, settings))
-        needed = memory.estimate(size, settings, self.pipeline.codec)
+        needed = memory.estimate(size, settings, self.pipeline.codec, self.device)
         output = (width * settings.scale, height * settings.scale)
         warnings = memory.warnings(seconds, needed, settings)
         return Plan(output, output[0] * output[1] / 1e6, len(tiles), calls, seconds, needed, warnings)
@@ -224,7 +224,7 @@ class Upscaler:
         """
 
         def run(settings: Settings, notices: tuple[str, ...]) -> Iterator[Step]:
-            self.readers.make_room(memory.estimate(image.size, settings, self.pipeline.codec))
+            self.readers.make_room(memory.estimate(image.size, settings, self.pipeline.codec, self.device))
             return self._run(image, modalities, wanted.with_(tile=settings.tile), settings, notices)
 
         return memory.with_smaller_tiles(run, settings, self.readers.release)

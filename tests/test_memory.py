@@ -94,6 +94,11 @@ def test_what_fits_decides_where_the_networks_are(pipeline, monkeypatch):
     called = []
     monkeypatch.setattr(placement, "stream", lambda _, device: called.append(device.type))
     monkeypatch.setattr(pipeline, "to", called.append)
-    room = placement.weight_bytes(pipeline) + placement.WORK
+    room = placement.weight_bytes(pipeline) + placement.work_bytes(pipeline, "mps")
     assert placement.place(pipeline, "mps", room - 1) and not placement.place(pipeline, "mps", room)
     assert called == ["mps", "mps"] and not placement.place(pipeline, "cpu", 0)
+
+
+def test_the_estimate_counts_the_tiles_that_are_denoised_at_once(pipeline):
+    on_gpu, on_cpu = (memory.estimate((1000, 1000), Settings(), pipeline.codec, kind) for kind in ("cuda:1", "cpu"))
+    assert on_gpu - on_cpu == 3 * 512**2 * pipeline.codec.tile_bytes

@@ -196,7 +196,7 @@ def test_tiles_together_give_what_they_give_one_by_one(pipeline, photo, maps, mo
     settings = QUICK.with_(tile=128, weight=weight, steps=2)
     count, steps = len(pipeline.tiles(photo.size, settings)), []
     alone = run(pipeline, photo, maps, settings)
-    monkeypatch.setattr("mmsr_core.pipeline.TILES_AT_ONCE", {"cpu": 3})
+    monkeypatch.setattr("mmsr_core.memory.TILES_AT_ONCE", {"cpu": 3})
     monkeypatch.setattr("mmsr_core.pipeline.CACHED", 0)  # keys and values made anew: many tiles
     for step in pipeline.stream(to_tensor(photo), maps, settings):
         steps.append((step.step, step.tile))
