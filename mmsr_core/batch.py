@@ -21,6 +21,7 @@ from mmsr_core.images import (
     encode,
     open_map,
     open_photo,
+    read_recipe,
     save_photo,
     write_whole,
 )
@@ -105,7 +106,16 @@ def plan(source: Path, target: Path, form: str | None = None) -> list[Job]:
     for job in jobs:
         if job.target.exists() and _identity(job.target) in inputs:
             raise ValueError(f"output: got {job.target.name!r}, which is an input; wanted another file or folder")
+    if len(jobs) == 1 and target == jobs[0].target and target.exists() and not _is_result(target):
+        raise ValueError(f"output: got {target.name!r}, a file that is no result of this program; wanted a new name")
     return jobs
+
+
+def _is_result(path: Path) -> bool:
+    try:
+        return read_recipe(path) is not None
+    except ValueError:
+        return False
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

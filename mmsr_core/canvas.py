@@ -37,6 +37,8 @@ class Canvas:
     ) -> None:
         self.codec, self.size, self.precision = codec, size, precision
         self.side = max(side // SCALE, 16)
+        if codec.decode_margin is None:
+            codec.work_in(side)
         self.large = codec.decode_margin is not None and lr.shape[-1] * lr.shape[-2] * SCALE**2 > memory.WHOLE
         self.cells = SCALE / codec.factor  # an LR pixel
         self.grid = tuple(int(side * self.cells) for side in lr.shape[-2:])  # (h', w')

@@ -195,6 +195,12 @@ class VaeCodec(ModelMixin, ConfigMixin):
     def condition_channels(self) -> int:
         return self.latent_channels
 
+    def work_in(self, side: int) -> None:
+        """Encodes and decodes in tiles that fit where the U-Net's of `side` px do, not larger than trained on."""
+        largest = min(self.vae.config.sample_size, side * 3 // 2)
+        self.vae.tile_sample_min_size = largest
+        self.vae.tile_latent_min_size = largest // self.factor
+
     def condition(self, lr: Tensor) -> Tensor:
         """lr (B, 3, h, w) in [-1, 1] -> condition (B, 4, h/2, w/2)."""
         return self._encoded(enlarged(lr).clamp(-1, 1))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mmsr_core import batch
-from mmsr_core.images import read_recipe
+from mmsr_core.images import Photo, read_recipe, save_photo
 from mmsr_core.recipe import Recipe, record
 from mmsr_core.settings import Settings
 from mmsr_core.team import Team
@@ -38,6 +38,16 @@ def test_an_input_is_never_overwritten(folder):
     (folder / "link.png").symlink_to(folder / "in" / "a.png")
     with pytest.raises(ValueError, match="which is an input"):
         batch.plan(folder / "in" / "a.png", folder / "link.png")
+
+
+def test_a_file_of_the_visitors_own_is_never_overwritten(folder):
+    """As when a pattern of the shell matches two photos."""
+    photo().save(folder / "b.png")
+    with pytest.raises(ValueError, match="got 'b.png', a file that is no result"):
+        batch.plan(folder / "in" / "a.png", folder / "b.png")
+    recipe = record(Settings(), 0, "tiny", "", {}, {}, photo())
+    save_photo(folder / "b.png", photo(), Photo(photo()), recipe.to_json())
+    assert len(batch.plan(folder / "in" / "a.png", folder / "b.png")) == 1
 
 
 def test_impossible_plans_are_refused(folder):

@@ -118,3 +118,18 @@ def test_vae_codec_shapes():
     z = made.encode(enlarged(lr).clamp(-1, 1), condition)
     torch.testing.assert_close(z, condition)
     assert made.decode(z, condition).shape == (1, 3, 64, 64)
+
+
+def test_an_autoencoder_works_in_tiles_as_small_as_the_unets():
+    """So that a run that starts again with smaller tiles, for want of memory, needs less in its autoencoder, too."""
+    blocks = {"down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4}
+    codec = VaeCodec({"block_out_channels": [8] * 4, "norm_num_groups": 4, "sample_size": 768, **blocks})
+    for side, largest in ((512, 768), (256, 384), (2048, 768)):
+        codec.work_in(side)
+        assert codec.vae.tile_sample_min_size == largest == 8 * codec.vae.tile_latent_min_size
+    seen = []
+    codec.vae.decoder.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[-1]))
+    codec.work_in(128)
+    with torch.no_grad():
+        assert codec.decode(torch.randn(1, 4, 40, 40), None).shape == (1, 3, 320, 320)
+    assert max(seen) == 24

@@ -25,7 +25,11 @@ def main(argv: list[str]) -> None:
     if not argv or argv[0] not in abouts:
         width = max(map(len, abouts))
         rows = "\n".join(f"  {name:{width}}  {about}" for name, about in abouts.items())
-        raise SystemExit(f"usage: python -m mmsr_core.evaluation COMMAND [options]\n\ncommands:\n{rows}")
+        usage = f"usage: python -m mmsr_core.evaluation COMMAND [options]\n\ncommands:\n{rows}"
+        if argv and argv[0] not in ("-h", "--help"):
+            raise SystemExit(f"{usage}\n\ngot {argv[0]!r}, wanted one of these")
+        print(usage)
+        return
     parser = ArgumentParser(prog=f"python -m mmsr_core.evaluation {argv[0]}", description=abouts[argv[0]])
     command = _command(argv[0], parser)
     try:
