@@ -41,7 +41,7 @@ class Maps(Handlers):
             before = visit.photo
             kept = "" if before is None else " The photo before it stays in use."
             note = texts.notice(handlers.without_folders(texts.sentence(error)) + kept, "bad")
-            return {self.page.notice: note, self.page.photo: None if before is None else views.fitted(before.rgb, 1024)}
+            return {self.page.notice: note, self.page.photo: views.boxed(before)}
         return self.use(visit, photo, note, *values)
 
     def use(self, visit: Visit, photo: Photo, note: str, *values: Any) -> Changes:
@@ -49,7 +49,7 @@ class Maps(Handlers):
         if visit.photo is not None:  # a recipe may have come before its photo
             self.forget(visit)
         visit.photo = photo
-        changes: Changes = {self.page.photo: views.fitted(photo.rgb, 1024)}
+        changes: Changes = {self.page.photo: views.boxed(photo)}
         changes |= {self.page.photo_line: texts.photo_line(photo)}
         changes |= {self.page.plan: self.plan(visit, controls.read(values).settings)}
         for name in NAMES:

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import controls, texts
+from app import controls, texts, views
 from app.handlers import Changes, Handlers, guarded
 from app.intake import taken
 from app.maps import Maps
@@ -46,11 +46,8 @@ class Restore(Handlers):
         return {
             **self.recipe(visit, text),
             self.page.as_photo: gr.Button(visible=True),
-            self.page.photo: self.shown(visit),
+            self.page.photo: views.boxed(visit.photo),
         }
-
-    def shown(self, visit: Visit) -> Any:
-        return None if visit.photo is None else visit.photo.rgb
 
     @guarded
     def as_photo(self, visit: Visit, *values: Any) -> Changes:
@@ -100,7 +97,7 @@ class Restore(Handlers):
         visit.slots = {name: copy.copy(slot) for name, slot in run.slots.items()}
         changes = self.settings(run.settings.with_(seed=run.result.seed), new_seed=False)
         changes |= {
-            self.page.photo: run.photo.rgb,
+            self.page.photo: views.boxed(run.photo),
             self.page.photo_line: texts.photo_line(run.photo, run.result.damage),
             self.page.plan: self.plan(visit, run.settings),
             **self.maps.cards(visit),

@@ -80,6 +80,7 @@ class Run(Job):
         run = visit.finished
         image = picture(run)
         labels, images = ["Plain upscale (bicubic)", "Result"], [run.result.bicubic, image]
+        images = [views.on_checks(one, run.photo.alpha) for one in images]
         if visit.reference is not None:
             reference = visit.reference.resize(image.size, Image.Resampling.LANCZOS)
             labels, images = [*labels, "Reference"], [*images, reference]

@@ -15,12 +15,15 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageFilter
 
 from mmsr_core import compare
+from mmsr_core.images import Photo
 from mmsr_core.modalities import MODALITIES
 
 PNG_PIXELS = 1_500_000  # larger pictures travel to the page as WebP; downloads are always exact
 NEAREST = Image.Resampling.NEAREST
 EDITOR_SIDE = 768  # px, longest side of a map on the page
 THUMB_SIDE = 160  # px
+BOX_SIDE = 1024  # px, longest side of the photo in its box
+CHECK = 8  # px
 VIEW_SIDE = 4096  # px, longest side of a result on the page; downloads keep every pixel
 HEAT_SIDE = 1024  # px, of a heat map over it
 HEAT_LEVELS = 32.0  # grey levels that count as fully hot
@@ -64,6 +67,20 @@ def fitted(image: Image.Image, side: int, resample: Image.Resampling = Image.Res
         return image
     scale = side / max(image.size)
     return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), resample)
+
+
+def boxed(photo: Photo | None) -> Image.Image | None:
+    """What the photo box shows."""
+    return None if photo is None else fitted(on_checks(photo.rgb, photo.alpha), BOX_SIDE)
+
+
+def on_checks(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
+    """A picture with transparency, on the usual checks; alpha "L" of any size, None for an opaque one."""
+    if alpha is None:
+        return image
+    y, x = np.ogrid[: image.height, : image.width]
+    checks = Image.fromarray(np.where((x // CHECK + y // CHECK) % 2, 205, 240).astype(np.uint8))
+    return Image.composite(image, checks.convert("RGB"), alpha.resize(image.size, Image.Resampling.BICUBIC))
 
 
 def thumb(image: Image.Image) -> str:

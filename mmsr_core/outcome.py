@@ -73,7 +73,6 @@ class Result:
     """A finished run. `sampled` is the picture before the colour match, at the wanted size.
 
     Attributes:
-        bicubic: the plain enlargement to compare with.
         seed: the seed that was used.
         attention: modality -> share of the connector's attention; sums to one.
         damage: what was measured in the source, and taken out of it as far as the settings say.
@@ -83,7 +82,6 @@ class Result:
     """
 
     sampled: Image.Image
-    bicubic: Image.Image
     source: Image.Image
     settings: Settings
     seed: int
@@ -92,6 +90,11 @@ class Result:
     tiles: list[tuple[int, int, int, int]]
     seconds: float
     notices: tuple[str, ...] = ()
+
+    @property
+    def bicubic(self) -> Image.Image:
+        """The plain enlargement to compare with; made anew each time, as it is large and soon made."""
+        return self.source.resize(self.sampled.size, Image.Resampling.BICUBIC)
 
     @property
     def cleaned(self) -> str:

@@ -248,7 +248,6 @@ class Upscaler:
         sampled = event.picture if settings.scale == BASE_SIDE else event.picture.resize(size, Image.Resampling.BOX)
         result = Result(
             sampled=sampled,
-            bicubic=image.resize(size, Image.Resampling.BICUBIC),
             source=image,
             settings=wanted,
             seed=settings.seed,
