@@ -139,7 +139,7 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
         _check_maps(order, every)
         jobs = team.share(every)
         todo = [job for job in jobs if not (args.resume and job.target.exists())]
-        _check_summary(args.summary)
+        _check_summary(args.summary, every)
         _say(args, f"{len(jobs) - len(todo)} of {len(jobs)} done already" if len(todo) < len(jobs) else None)
         upscaler = _load(args, preset, team) if todo else None
     except ValueError as error:
@@ -185,7 +185,11 @@ def _summed(args: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> int:
         listed = "".join(f"\n  {message}" for message in failures)
         print(f"{len(failures)} of {tried} failed:{listed}", file=sys.stderr)
     if args.summary is not None:
-        write_whole(args.summary, json.dumps(sorted(rows, key=lambda row: row["photo"]), indent=1).encode())
+        try:
+            write_whole(args.summary, json.dumps(sorted(rows, key=lambda row: row["photo"]), indent=1).encode())
+        except ValueError as error:  # a full disk, or a folder that went away meanwhile
+            print(f"failed: --summary {error}", file=sys.stderr)
+            return FAILED
     return FAILED if failures else DONE
 
 
@@ -217,9 +221,15 @@ def _check_maps(order: Order, jobs: Sequence[Job]) -> None:
             )
 
 
-def _check_summary(path: Path | None) -> None:
-    """Before the work, not after it."""
-    if path is not None and not os.access(path.parent, os.W_OK):
+def _check_summary(path: Path | None, jobs: Sequence[Job]) -> None:
+    """Before the work, not after it. A folder for the results need not be there yet, as the run makes it."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise ValueError(f"--summary: got the folder {path.name!r}, wanted a file to write")
+    there = path.parent.is_dir() and os.access(path.parent, os.W_OK)
+    made = {folder.resolve() for folder in {job.target.parent for job in jobs}}
+    if not there and path.parent.resolve() not in made:
         raise ValueError(f"--summary: got no folder {path.parent.name!r} to write to, wanted one that is there")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from mmsr_core import memory
 from mmsr_core.compare import protect
 from mmsr_core.images import (
     READABLE,
@@ -28,6 +29,7 @@ from mmsr_core.images import (
 from mmsr_core.modalities import MODALITIES, Modality
 from mmsr_core.modalities.readers import Access
 from mmsr_core.outcome import SAID
+from mmsr_core.pace import Watch
 from mmsr_core.recipe import Recipe, record
 from mmsr_core.settings import Settings
 
@@ -166,15 +168,17 @@ def restore_file(
     photo = open_photo(job.source)
     check_target(job.target, tuple(side * settings.scale for side in photo.rgb.size))
     _make_folder(job.target.parent)
-    for warning in upscaler.plan(photo.rgb.size, settings).warnings:
-        notify(f"{photo.name}: {warning}")
+    say = lambda text: notify(f"{photo.name}: {text}")  # noqa: E731
+    needed = memory.estimate(photo.rgb.size, settings, upscaler.pipeline.codec, upscaler.device)
+    for warning in memory.warnings(None, needed, settings):
+        say(warning)
     gathered = gather(upscaler, photo, job, order, notify)
     if order.maps is not None:
         save_maps(gathered.modalities, order.maps, job.target.stem)
-    watch = None if progress is None else lambda step: progress(job, step)
+    watch = Watch(say, None if progress is None else lambda step: progress(job, step))
     result = upscaler.restore(photo.rgb, gathered.modalities, settings, progress=watch)
     for notice in result.notices:
-        notify(f"{photo.name}: {notice}")
+        say(notice)
     region = order.recipe.region() if order.recipe is not None and order.recipe.fits(photo.rgb) else None
     recipe = record(
         result.settings, result.seed, upscaler.info.preset, upscaler.info.hash,

@@ -20,7 +20,7 @@ Precision = Callable[[], AbstractContextManager]
 
 
 class Canvas:
-    """Condition and decoding of a whole picture, window by window.
+    """Condition and decoding of a whole picture, window by window; an autoencoder cuts and blends windows itself.
 
     Of a picture larger than `memory.WHOLE` only those rows of the condition are held that were asked for and not given
     up yet; `paint` decodes it from the top down and gives up what it has used.
@@ -37,8 +37,9 @@ class Canvas:
     ) -> None:
         self.codec, self.size, self.precision = codec, size, precision
         self.side = max(side // SCALE, 16)
-        if codec.decode_margin is None:
+        if codec.decode_margin is None:  # no margin makes its windows the whole's, so that they would leave seams
             codec.work_in(side)
+            self.side = max(lr.shape[-2:])
         self.large = codec.decode_margin is not None and lr.shape[-1] * lr.shape[-2] * SCALE**2 > memory.WHOLE
         self.cells = SCALE / codec.factor  # an LR pixel
         self.grid = tuple(int(side * self.cells) for side in lr.shape[-2:])  # (h', w')
@@ -64,7 +65,7 @@ class Canvas:
         return made
 
     def _condition(self, rows: slice, columns: slice) -> Tensor:
-        """The condition of one window, with a margin that makes it the whole picture's (an autoencoder's nearly)."""
+        """The condition of one window, with a margin that makes it the whole picture's."""
         seen, inside = _widened((rows, columns), self.codec.margin)
         with self.precision() if self.codec.bears_half else nullcontext():
             return self.codec.condition(self._lr[(..., *seen)])[(..., *_scaled(inside, self.cells))]

@@ -61,7 +61,6 @@ class Photo:
     alpha: Image.Image | None = None  # "L", same size
     grey: bool = False  # R = G = B everywhere; the result is written as grey
     exif: bytes | None = None  # orientation, thumbnail and size left out
-    icc: bytes | None = None  # the profile that `rgb` is in now: sRGB, or its grey twin
     source_format: str | None = None  # Pillow's name, None where the picture came from memory
     bits: int = 8  # per channel in the file
     name: str = "picture"
@@ -275,9 +274,7 @@ def _photo(image: Image.Image, data: bytes, name: str) -> Photo:
     pixels = decode(image, data)
     turn = metadata.orientation_of(image)
     rgb, alpha = (None if part is None else _upright(part, turn) for part in (pixels.rgb, pixels.alpha))
-    icc = profiles.grey_profile() if pixels.grey else profiles.srgb_profile()
-    exif = metadata.photo_exif(image)
-    return Photo(rgb, alpha, pixels.grey, exif, icc, image.format, pixels.bits, name)
+    return Photo(rgb, alpha, pixels.grey, metadata.photo_exif(image), image.format, pixels.bits, name)
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:

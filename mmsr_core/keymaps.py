@@ -16,6 +16,7 @@ from typing import IO
 
 import torch
 from diffusers import VQModel
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -99,20 +100,33 @@ def taming_config(state: Mapping[str, Tensor]) -> dict[str, object]:
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The tensors of a `.safetensors` or a PyTorch file, by name. Only tensors are read; other objects stay names."""
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    found = torch.load(path, map_location="cpu", weights_only=False, pickle_module=_tensors_only)
+    """The tensors of a `.safetensors` or a PyTorch file, by name. Only tensors are read; other objects stay names.
+
+    Raises:
+        ValueError: neither.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        found = torch.load(path, map_location="cpu", weights_only=False, pickle_module=_tensors_only)
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, UnicodeDecodeError):
+        raise ValueError(f"checkpoint: got {path.name}, wanted a .safetensors or a PyTorch file") from None
     return found.get("state_dict", found)
 
 
-class _Named:
-    """Stands for an object of a checkpoint that is not needed, such as a trainer's callback."""
+class _Named(dict):
+    """Stands for an object of a checkpoint that is not needed: a trainer's callback, its own kind of dict or list."""
 
     def __init__(self, *given: object, **options: object) -> None:
         pass
 
     def __setstate__(self, state: object) -> None:
+        pass
+
+    def append(self, value: object) -> None:
+        pass
+
+    def extend(self, values: object) -> None:
         pass
 
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from mmsr_core.pace import slow
 from mmsr_core.settings import Settings, declared
 
 if TYPE_CHECKING:
@@ -99,11 +100,9 @@ def estimate(size: tuple[int, int], settings: Settings, codec: PatchCodec | VaeC
     return codec.tile_bytes * seen + OUTPUT_BYTES * alive + PICTURE_BYTES * (pixels - alive)
 
 
-def warnings(seconds: float, needed: int, settings: Settings) -> list[str]:
-    """What a visitor should know before a run of so many seconds and bytes."""
-    said = []
-    if seconds > 600:
-        said.append(f"About {seconds / 60:.0f} minutes: fewer steps, weight 0 or a smaller input would be faster.")
+def warnings(seconds: float | None, needed: int, settings: Settings) -> list[str]:
+    """What a visitor should know before a run of so many seconds (None: nobody knows yet) and bytes."""
+    said = [] if seconds is None else slow(seconds)
     if needed > 4e9:
         said.append(f"About {needed / 1e9:.1f} GB of memory: a smaller input needs less.")
     if settings.guidance == "m-cfg" and settings.weight == 0:

@@ -91,13 +91,17 @@ def find_recipe(image: Image.Image, data: bytes) -> str | None:
     Args:
         data: the whole file.
     """
-    if image.format == "PNG":  # EXIF would be looked for behind the pixels, so they would be decoded
-        text = image.info.get(RECIPE_KEY)
-        return text if is_recipe(text) else _behind_pixels(data)
+    png = image.format == "PNG"
     segments = [segment for _, segment in getattr(image, "applist", ())]
     pieces = [segment[len(_JPEG_PREFIX) :] for segment in segments if segment.startswith(_JPEG_PREFIX)]
-    texts = (b"".join(pieces).decode("ascii", "replace"), _comment(image))
-    return next((text for text in texts if is_recipe(text)), None)
+    ahead = not png or "exif" in image.info  # else Pillow would look for EXIF behind the pixels, and decode them
+    texts = (
+        image.info.get(RECIPE_KEY),
+        b"".join(pieces).decode("ascii", "replace"),
+        _comment(image) if ahead else None,  # in a PNG, from another program that kept the EXIF of our JPEG
+    )
+    found = next(filter(is_recipe, texts), None)
+    return _behind_pixels(data) if png and found is None else found
 
 
 def _behind_pixels(data: bytes) -> str | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mmsr_core.settings import Settings
 
 if TYPE_CHECKING:
+    from mmsr_core.outcome import Step
     from mmsr_core.tiling import Tile
 
+SLOW = 600  # seconds from which on a run is said to be long
 FEWEST = 2**14  # latent cells that a run must have denoised to say something of the speed: 64 x 64 at default settings
 
 
@@ -19,6 +21,33 @@ def cells(tiles: Sequence[Tile], settings: Settings) -> int:
     """Latent cells that a run denoises, over all tiles, steps and branches."""
     branches = 1 if settings.weight == 0 else 2
     return len(tiles) * tiles[0].width * tiles[0].height * settings.steps * branches
+
+
+def slow(seconds: float) -> list[str]:
+    """What to say of a run that will take so many seconds; nothing of a short one."""
+    if seconds <= SLOW:
+        return []
+    return [f"About {seconds / 60:.0f} minutes: fewer steps, weight 0 or a smaller input would be faster."]
+
+
+@dataclass
+class Watch:
+    """Hands on the steps of a run, and says once if it will be long, as soon as its own pace can be seen.
+
+    So nothing has to be measured beforehand, which takes longer than restoring a small photo does.
+    """
+
+    say: Callable[[str], None]
+    then: Callable[[Step], None] | None = None
+    _seen: int = 0  # times that tiles were done
+
+    def __call__(self, step: Step) -> None:
+        self._seen += step.tile > 0
+        if self._seen == 2 and step.seconds_left is not None:  # what is left after the first tiles is a guess, if known
+            for warning in slow(step.seconds_left):
+                self.say(warning)
+        if self.then is not None:
+            self.then(step)
 
 
 @dataclass

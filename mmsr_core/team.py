@@ -51,7 +51,10 @@ class Team:
         import torch
 
         count = torch.cuda.device_count()
-        return f"cuda:{self.local % count}" if count > 0 else wanted
+        if count == 0:
+            return wanted
+        torch.cuda.set_device(self.local % count)  # else every process would hold a context on the first GPU, too
+        return f"cuda:{self.local % count}"
 
     def gathered(self, rows: list[T]) -> list[T] | None:
         """The rows of every process, on the first one; None on the others. Waits for all."""

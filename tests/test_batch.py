@@ -126,8 +126,11 @@ def test_shares_are_all_jobs_once(world):
 
 
 def test_each_process_takes_a_gpu_of_its_machine(monkeypatch):
+    current = []
+    monkeypatch.setattr("torch.cuda.set_device", current.append)  # else each would hold a context on the first GPU, too
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     assert [Team(rank, 6, rank % 3).device(None) for rank in range(4)] == ["cuda:0", "cuda:1", "cuda:0", "cuda:0"]
+    assert current == [0, 1, 0, 0]
     assert Team(1, 2, 1).device("cpu") == "cpu" and Team().device(None) is None
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     assert Team(1, 2, 1).device(None) is None

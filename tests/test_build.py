@@ -1,6 +1,7 @@
 """The first checkpoint of sd2, on tiny stand-ins with the real formats' key names."""
 
 import json
+from collections import defaultdict
 
 import pytest
 import torch
@@ -93,6 +94,28 @@ def test_a_checkpoint_of_a_trainer_gives_its_tensors_and_runs_no_code(vqgan, tmp
     torch.save(saved, tmp_path / "last.ckpt")
     found = read_checkpoint(tmp_path / "last.ckpt")
     assert all(torch.equal(found[name], value) for name, value in vqgan.state_dict().items())
+
+
+class Attributes(dict):
+    """A kind of dict of its own, as trainers save their options."""
+
+
+def test_own_kinds_of_dict_and_list_in_a_checkpoint_do_no_harm(vqgan, tmp_path):
+    options = defaultdict(list, {"rate": [1.0]})
+    saved = {"state_dict": vqgan.state_dict(), "options": options, "more": Attributes(a=1), "list": Several([1, 2])}
+    torch.save(saved, tmp_path / "last.ckpt")
+    assert set(read_checkpoint(tmp_path / "last.ckpt")) == set(vqgan.state_dict())
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+    for name in ("notes.ckpt", "notes.safetensors"):
+        (tmp_path / name).write_text("# notes\n" * 10)
+        with pytest.raises(ValueError, match=f"checkpoint: got {name}, wanted"):
+            read_checkpoint(tmp_path / name)
+
+
+class Several(list):
+    """A kind of list of its own."""
 
 
 def test_another_checkpoint_is_refused():

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from PIL import Image
 
+from mmsr_core.precision import bf16_pays
+
 
 class Network:
     """A public network on a device, float32; on CUDA it computes in bfloat16.
@@ -26,7 +28,7 @@ class Network:
 
     def running(self) -> Any:
         """The context of a forward pass."""
-        cuda = self.device.startswith("cuda")
+        cuda = self.device.startswith("cuda") and bf16_pays("cuda")
         return torch.autocast("cuda", torch.bfloat16) if cuda else nullcontext()
 
     def many(self, images: Sequence[Image.Image], read: Callable[[list[Image.Image]], list]) -> list:

@@ -26,11 +26,18 @@ def main(argv: list[str]) -> None:
     if not argv or argv[0] not in STAGES:
         width = max(map(len, STAGES))
         rows = "\n".join(f"  {name:{width}}  {about}" for name, (_, about) in STAGES.items())
-        raise SystemExit(f"usage: python -m mmsr_core.training STAGE [options]\n\nstages:\n{rows}")
+        usage = f"usage: python -m mmsr_core.training STAGE [options]\n\nstages:\n{rows}"
+        if argv and argv[0] not in ("-h", "--help"):
+            raise SystemExit(f"{usage}\n\ngot {argv[0]!r}, wanted one of these")
+        print(usage)
+        return
     stage = import_module(f"mmsr_core.training.{STAGES[argv[0]][0]}")
     parser = ArgumentParser(prog=f"python -m mmsr_core.training {argv[0]}", description=STAGES[argv[0]][1])
     stage.add_arguments(parser)
-    stage.main(parser.parse_args(argv[1:]))
+    try:
+        stage.main(parser.parse_args(argv[1:]))
+    except ValueError as error:
+        raise SystemExit(f"{error}.") from None
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The one training loop: every stage is a model, a loss and a way to make batches.
 
 A batch is a pure function of (seed, step, rank): a run that was killed and resumed sees the same batches as one that
-was not. Single process, many GPUs (`accelerate launch -m mmsr_core.training STAGE`), mixed precision: all accelerate's.
+was not. One process; the paper's size is trained by many (`scale.py`). Devices and mixed precision are accelerate's.
 """
 
 from __future__ import annotations

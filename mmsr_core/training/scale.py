@@ -9,30 +9,29 @@ one that was not (a test kills one). `loop.py` is the smaller loop that trained 
 
 from __future__ import annotations
 
-import json
 import shutil
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType, is_tensorboard_available
+from accelerate.utils import DistributedType, broadcast_object_list, is_tensorboard_available
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from mmsr_core.memory import pick_device
+from mmsr_core.training.logbook import Log, averaged
 
 OURS = "ours: the paper does not say"
 
 
-def option(default: Any, help: str, source: str = OURS) -> Any:
+def option(default: Any, help: str, source: str = OURS, choices: tuple[str, ...] = ()) -> Any:
     """One option of the recipe, and where its default comes from."""
-    return field(default=default, metadata={"help": help, "source": source})
+    return field(default=default, metadata={"help": help, "source": source, "choices": choices})
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class ScaleConfig:
     clip: float = option(1.0, "of the gradient's norm")
     ema: float = option(0.9999, "decay of the averaged weights that are saved")
     seed: int = option(0, "of everything", "-")
-    precision: str = option("bf16", "no, bf16 or fp16")
+    precision: str = option("bf16", "of the networks' calls", choices=("no", "bf16", "fp16"))
     checkpointing: bool = option(True, "recompute activations in the backward pass: half the memory, a third slower")
     workers: int = option(4, "processes that read data, for each training process", "-")
     checkpoint_every: int = option(1000, "steps", "-")
@@ -132,7 +131,7 @@ class Run:
         Raises:
             FloatingPointError: the loss is not finite.
         """
-        log = _Log(self)
+        log = Log(self)
         for batch in batches:
             log.add(self._micro(loss, batch))
             if not self.accelerator.sync_gradients:
@@ -143,8 +142,10 @@ class Run:
             last = self.step == self.config.steps
             if last or self.step % self.config.checkpoint_every == 0:
                 self.save()
+                log.rest()
             if validation is not None and (last or self.step % self.config.validate_every == 0):
                 log.write(self._validated(validation))
+                log.rest()
 
     def _micro(self, loss: Loss, batch: Any) -> Mapping[str, Tensor]:
         """Forward and backward of one micro-batch; the optimiser's step after the last of them."""
@@ -154,11 +155,11 @@ class Run:
                 values = loss(self.model, batch)
             if not torch.isfinite(values["loss"]):
                 raise FloatingPointError(f"training: got loss {float(values['loss'])} at step {self.step}")
-            accelerator.backward(values["loss"])
-            if accelerator.sync_gradients:
-                accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.config.rate(self.step)
+            accelerator.backward(values["loss"])  # under DeepSpeed the optimiser's step too, gradients clipped
+            if accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip)
             self.optimizer.step()
             self.optimizer.zero_grad()
         return values
@@ -169,7 +170,7 @@ class Run:
         try:
             with torch.no_grad(), self._autocast():
                 found = validation.numbers(self.model if self.sharded else self.accelerator.unwrap_model(self.model))
-                found = _averaged(self.accelerator, found)
+                found = averaged(self.accelerator, found)
                 if self.accelerator.is_main_process and not self.sharded:
                     found |= validation.draw(self.config.out / f"sheet-{self.step:07d}.png")
         finally:
@@ -207,7 +208,10 @@ class Run:
     def resume(self) -> None:
         """Goes on from the newest complete checkpoint, where there is one."""
         found = checkpoints(self.config.out)
-        if not found:
+        newest = broadcast_object_list([found[-1].name if found else ""])[0]
+        if newest not in ("", *(place.name for place in found)):
+            raise ValueError(f"training: got no {newest} in {self.config.out.name}, wanted a folder all machines share")
+        if not newest:
             return
         self.accelerator.load_state(found[-1])
         rank = self.accelerator.process_index if self.sharded else 0
@@ -224,6 +228,7 @@ class Run:
             raise ValueError("training: got DeepSpeed ZeRO stage 3, wanted stage 1 or 2, or FSDP")
         plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = self.config.batch
         plugin.deepspeed_config["gradient_accumulation_steps"] = self.config.accumulate
+        plugin.deepspeed_config["gradient_clipping"] = self.config.clip
         self.accelerator.gradient_accumulation_steps = self.config.accumulate  # its launcher says 1
 
 
@@ -236,54 +241,3 @@ def _held(model: nn.Module) -> list[nn.Parameter]:
 def checkpoints(out: Path) -> list[Path]:
     """Complete checkpoints, oldest first."""
     return sorted(path for path in out.glob("step-*") if path.suffix == "")
-
-
-def recipe(config: Any) -> dict[str, dict[str, Any]]:
-    """Every option with its value and where its default comes from."""
-    values = asdict(config)
-    return {
-        spec.name: {"value": values[spec.name], "default from": spec.metadata["source"]} for spec in fields(config)
-    }
-
-
-def _averaged(accelerator: Accelerator, values: Mapping[str, float]) -> dict[str, float]:
-    """The mean of each number over all processes."""
-    packed = torch.tensor([float(value) for value in values.values()], device=accelerator.device)
-    return dict(zip(values, accelerator.reduce(packed, "mean").tolist()))
-
-
-class _Log:
-    """`log.jsonl`, the terminal, and TensorBoard where it is installed."""
-
-    def __init__(self, run: Run) -> None:
-        self.run, self.sums, self.count, self.since = run, {}, 0, time.monotonic()
-        self.path = run.config.out / "log.jsonl"
-        if run.accelerator.is_main_process:
-            run.config.out.mkdir(parents=True, exist_ok=True)
-            (run.config.out / "recipe.json").write_text(json.dumps(recipe(run.config), indent=1, default=str))
-        if is_tensorboard_available():
-            run.accelerator.init_trackers("tensorboard")
-
-    def add(self, values: Mapping[str, Tensor]) -> None:
-        for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value.detach().float()
-        self.count += 1
-
-    def step(self) -> None:
-        run = self.run
-        if run.step % run.config.log_every:
-            return
-        numbers = _averaged(run.accelerator, {name: total / self.count for name, total in self.sums.items()})
-        seconds = time.monotonic() - self.since
-        samples = self.count * run.config.batch * run.accelerator.num_processes
-        self.write({**numbers, "lr": run.config.rate(run.step - 1), "samples/s": samples / seconds})
-        self.sums, self.count, self.since = {}, 0, time.monotonic()
-
-    def write(self, numbers: Mapping[str, float]) -> None:
-        if not self.run.accelerator.is_main_process:
-            return
-        row = {"step": self.run.step} | {name: float(f"{value:.6g}") for name, value in numbers.items()}
-        with self.path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        print(row, flush=True)
-        self.run.accelerator.log(dict(numbers), step=self.run.step)

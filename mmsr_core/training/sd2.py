@@ -120,12 +120,13 @@ class EpsilonLoss:
         self.degrade = Degradation(config.strength)
 
     def __call__(self, model: nn.Module, micro: Micro) -> Mapping[str, Tensor]:
-        with torch.no_grad():
+        exact = torch.autocast(self.device.type, enabled=False)  # in bf16 the first steps would have no noise at all
+        with torch.no_grad(), exact:
             condition, z0, tokens, drop, generator = self.given(micro)
-        time = torch.randint(len(self.alphas), (len(z0),), generator=generator, device=self.device)
-        alpha = self.alphas.to(z0)[time][:, None, None, None]
-        noise = torch.randn(z0.shape, generator=generator, device=self.device)
-        z = alpha.sqrt() * z0 + (1 - alpha).sqrt() * noise
+            time = torch.randint(len(self.alphas), (len(z0),), generator=generator, device=self.device)
+            alpha = self.alphas.to(z0)[time][:, None, None, None]
+            noise = torch.randn(z0.shape, generator=generator, device=self.device)
+            z = alpha.sqrt() * z0 + (1 - alpha).sqrt() * noise
         made = model(torch.cat([z, condition], 1), time, tokens, drop)
         return {"loss": F.mse_loss(made.float(), noise)}
 
@@ -176,6 +177,13 @@ class HeldOut:
         return to_tensor(last.picture)
 
 
+def check_parts(flag: str, folder: Path) -> None:
+    """Raises ValueError where a folder holds no pipeline, before anything looks for it on the hub."""
+    if not (folder / "model_index.json").exists():
+        wanted = "the folder that `python -m mmsr_core.weights build` makes, or an earlier result"
+        raise ValueError(f"{flag}: got {folder.name} without model_index.json, wanted {wanted}")
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--parts", type=Path, required=True, help="the first checkpoint, or an earlier result")
     parser.add_argument("--data", type=Path, required=True, help="folder of shards, made by stage prepare-sd2")
@@ -184,6 +192,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     for spec in fields(Sd2Config):
         flag, default = f"--{spec.name.replace('_', '-')}", spec.default
         about = {"default": default, "help": f"{spec.metadata['help']} (%(default)s; {spec.metadata['source']})"}
+        about |= {"choices": spec.metadata["choices"]} if spec.metadata["choices"] else {}
         if isinstance(default, bool):
             parser.add_argument(flag, action=BooleanOptionalAction, **about)
         else:
@@ -192,6 +201,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> None:
     config = Sd2Config(**{spec.name: getattr(args, spec.name) for spec in fields(Sd2Config)})
+    check_parts("--parts", args.parts)
     pipeline = MMSRPipeline.from_pretrained(args.parts, dtype=torch.float32)
     if config.checkpointing:
         pipeline.unet.enable_gradient_checkpointing()

@@ -29,7 +29,7 @@ from mmsr_core.modalities import MODALITIES, Unavailable
 from mmsr_core.modalities.readers import Access
 from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.team import Team
-from mmsr_core.training import prepare_sd2, scale, sd2
+from mmsr_core.training import logbook, prepare_sd2, scale, sd2
 from mmsr_core.training.shards import ShardSet
 from mmsr_core.training.sources import Folder, Tars, source
 from mmsr_core.upscaler import Upscaler
@@ -270,7 +270,7 @@ def test_half_precision_learns_too(parts: Path, data: Path, tmp_path: Path):
 
 
 def test_every_option_says_where_its_default_comes_from(tmp_path):
-    rows = scale.recipe(sd2.Sd2Config())
+    rows = logbook.recipe(sd2.Sd2Config())
     assert rows["drop"] == {"value": 0.1, "default from": "the paper"}
     assert rows["lr"]["default from"].startswith("ours") and all(row["default from"] for row in rows.values())
     assert Team.here() == Team() and [row.name for row in MODALITIES] == list(sd2.NAMES)
