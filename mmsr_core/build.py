@@ -27,6 +27,7 @@ from mmsr_core.codec import VaeCodec
 from mmsr_core.fresh import build_connector, build_scheduler, build_speller
 from mmsr_core.hub import Source, fetch, revision_of
 from mmsr_core.keymaps import read_checkpoint, vq_from_taming
+from mmsr_core.maskgit import MARK, vq_from_maskgit
 from mmsr_core.modalities.palette import BUNDLED, FULL, named
 from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.tokens import Tokenizers
@@ -58,7 +59,7 @@ def main(argv: list[str]) -> None:
     parser = ArgumentParser(prog="python -m mmsr_core.weights", description="Checkpoints from public parts.")
     build = parser.add_subparsers(required=True, metavar="build").add_parser("build", help="first checkpoint of sd2")
     build.add_argument("--base", required=True, help="Stable Diffusion 2.1-base: folder or owner/name[@revision]")
-    build.add_argument("--vqgan", required=True, help="VQGAN f16-1024: file, folder or owner/name[@revision]")
+    build.add_argument("--vqgan", required=True, help="VQGAN f16-1024 of taming or MaskGIT: file, folder or owner/name")
     build.add_argument("--base-licence", default="openrail++", help="said in the model card where the source is silent")
     build.add_argument("--vqgan-licence", default="mit", help="said in the model card where the source is silent")
     text = "classes of its segmentation maps (default %(default)s): a full palette, or the twelve that mini knows"
@@ -174,7 +175,7 @@ def widen(unet: UNet2DConditionModel, channels: int) -> None:
 
 
 def load_vq(place: Path) -> VQModel:
-    """A diffusers `VQModel` folder, or a taming checkpoint: a file, or the only one of a folder.
+    """A diffusers `VQModel` folder, or a checkpoint of taming or MaskGIT: a file, or the only one of a folder.
 
     Raises:
         ValueError: neither.
@@ -184,7 +185,8 @@ def load_vq(place: Path) -> VQModel:
     files = [place] if place.is_file() else sorted(f for f in place.rglob("*") if f.suffix in CHECKPOINTS)
     if len(files) != 1:
         raise ValueError(f"vqgan: got {place.name} with {len(files)} checkpoints, wanted one, or a VQModel's folder")
-    return vq_from_taming(read_checkpoint(files[0]))
+    state = read_checkpoint(files[0])
+    return vq_from_maskgit(state) if MARK in state else vq_from_taming(state)
 
 
 def licence_of(place: Path, otherwise: str) -> str:

@@ -1,8 +1,7 @@
 """Foreign checkpoints: their key names -> ours, and their shapes -> a config.
 
-One format so far: VQGAN of CompVis/taming-transformers (https://github.com/CompVis/taming-transformers, MIT), whose
-ImageNet f16-1024 model is the paper's tokeniser of maps, as diffusers' `VQModel`. (MaskGIT-VQGAN has other layers
-- no attention, average pooling - and does not fit `VQModel`.)
+VQGAN of CompVis/taming-transformers (https://github.com/CompVis/taming-transformers, MIT), whose ImageNet f16-1024
+model fits the paper's tokeniser of maps, as diffusers' `VQModel`. MaskGIT's, which has other layers: `maskgit.py`.
 """
 
 from __future__ import annotations

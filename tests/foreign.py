@@ -198,3 +198,79 @@ class _Decoder(nn.Module):
             x = _through(level, x)
             x = level.upsample(x) if hasattr(level, "upsample") else x
         return self.conv_out(F.silu(self.norm_out(x)))
+
+
+class MaskGitVQGAN(nn.Module):
+    """MaskGIT's VQGAN (Chang et al. 2022) with openMUSE's key names: no attention, means for downsampling, shortcuts
+    of a block's own output, pictures in [0, 1]."""
+
+    def __init__(
+        self, channels: tuple[int, ...] = (8, 8, 16, 16, 32), layers: int = 2, codes: int = 32, width: int = 12
+    ) -> None:
+        super().__init__()
+        self.encoder, self.decoder = _MeanEncoder(channels, layers, width), _PlainDecoder(channels, layers, width)
+        self.quantize = nn.Module()
+        self.quantize.embedding = nn.Embedding(codes, width)
+
+    def ids(self, x: Tensor) -> Tensor:
+        z = self.encoder(x).permute(0, 2, 3, 1)
+        return torch.cdist(z.flatten(1, 2), self.quantize.embedding.weight[None]).argmin(-1)
+
+    def decode(self, ids: Tensor, side: int) -> Tensor:
+        return self.decoder(self.quantize.embedding(ids).unflatten(1, (side, side)).permute(0, 3, 1, 2))
+
+
+class _Bare(nn.Module):
+    """A block without biases; where the channels change, its output is added to a mixture of itself."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = _norm(inputs), nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.norm2, self.conv2 = _norm(outputs), nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        if inputs != outputs:
+            self.nin_shortcut = nn.Conv2d(outputs, outputs, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv2(F.silu(self.norm2(self.conv1(F.silu(self.norm1(x))))))
+        return h + (self.nin_shortcut(h) if hasattr(self, "nin_shortcut") else x)
+
+
+def _bare_level(inputs: int, outputs: int, layers: int) -> nn.Module:
+    level = nn.Module()
+    level.block = nn.ModuleList([_Bare(inputs if j == 0 else outputs, outputs) for j in range(layers)])
+    return level
+
+
+class _MeanEncoder(nn.Module):
+    def __init__(self, channels: tuple[int, ...], layers: int, width: int) -> None:
+        super().__init__()
+        inputs, last = (channels[0], *channels[:-1]), channels[-1]
+        self.conv_in = nn.Conv2d(3, channels[0], 3, padding=1, bias=False)
+        self.down = nn.ModuleList([_bare_level(a, b, layers) for a, b in zip(inputs, channels)])
+        self.mid = nn.ModuleList([_Bare(last, last) for _ in range(layers)])
+        self.norm_out, self.conv_out = _norm(last), nn.Conv2d(last, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv_in(x)
+        for number, level in enumerate(self.down):
+            x = nn.Sequential(*level.block)(F.avg_pool2d(x, 2) if number else x)
+        return self.conv_out(F.silu(self.norm_out(nn.Sequential(*self.mid)(x))))
+
+
+class _PlainDecoder(nn.Module):
+    def __init__(self, channels: tuple[int, ...], layers: int, width: int) -> None:
+        super().__init__()
+        inputs, last = (*channels[1:], channels[-1]), channels[-1]
+        self.conv_in = nn.Conv2d(width, last, 3, padding=1)
+        self.mid = nn.ModuleList([_Bare(last, last) for _ in range(layers)])
+        self.up = nn.ModuleList([_bare_level(a, b, layers) for a, b in zip(inputs, channels)])
+        for level, outputs in list(zip(self.up, channels))[1:]:
+            level.upsample_conv = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.norm_out, self.conv_out = _norm(channels[0]), nn.Conv2d(channels[0], 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.Sequential(*self.mid)(self.conv_in(x))
+        for number, level in reversed(list(enumerate(self.up))):
+            x = nn.Sequential(*level.block)(x)
+            x = level.upsample_conv(F.interpolate(x, scale_factor=2.0)) if number else x
+        return self.conv_out(F.silu(self.norm_out(x)))
