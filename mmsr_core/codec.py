@@ -168,7 +168,7 @@ class VaeCodec(ModelMixin, ConfigMixin):
     """
 
     gain_channels = 0
-    margin = 32
+    margin = 0  # it is encoded as a whole
     decode_margin = None  # everywhere: the autoencoder's attention and norms see the whole latents
     tile_bytes = 4800  # the same in `sd2`; measured in full size on a CPU, U-Net in bf16, one tile at once
     bears_half = False

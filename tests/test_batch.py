@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmsr_core import batch
+from mmsr_core import batch, pace
 from mmsr_core.images import Photo, read_recipe, save_photo
 from mmsr_core.recipe import Recipe, record
 from mmsr_core.settings import Settings
@@ -165,3 +165,17 @@ def test_two_processes_share_a_folder_resume_and_sum_up_once(tmp_path):
     assert done.stderr.count("1 of 4 failed") == 1 and done.returncode != 0
     assert (tmp_path / "out" / "b.png").read_bytes() == b"made earlier"
     assert all(Image.open(tmp_path / "out" / f"{name}.png").size == (80, 68) for name in "ade")
+
+
+def test_no_speed_is_measured_to_word_warnings(folder, upscaler, monkeypatch):
+    """It took a second of each command; a long run is told by its own first tiles."""
+    monkeypatch.setattr(upscaler, "_pace", pace.Pace())
+    monkeypatch.setattr(upscaler, "_calibrate", lambda: pytest.fail("measured"))
+    monkeypatch.setattr(pace, "SLOW", 0)
+    said, order = [], batch.Order(Settings(steps=3, weight=0.0))
+    (outcome,) = batch.run(upscaler, batch.plan(folder / "in", folder / "out"), order, notify=said.append)
+    assert outcome.state == "done", outcome.message
+    assert [text.split(":")[:2] for text in said] == [
+        ["a.png", " At weight 0 the negative text has no effect."],
+        ["a.png", " About 0 minutes"],
+    ]

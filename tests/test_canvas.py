@@ -12,7 +12,7 @@ from PIL import Image
 from mmsr_core import memory
 from mmsr_core.bands import Rows
 from mmsr_core.canvas import Canvas
-from mmsr_core.codec import PATCH
+from mmsr_core.codec import PATCH, VaeCodec
 from mmsr_core.images import to_tensor
 from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.settings import Settings
@@ -91,3 +91,15 @@ def test_tokens_are_made_once_and_the_oldest_go(
     monkeypatch.setattr("mmsr_core.tokens.REMEMBERED", 2)
     tokens.text("a dog")
     assert len(tokens.known) == 2 and "a dog" in tokens.known
+
+
+@torch.no_grad()
+def test_an_autoencoder_encodes_at_once_and_blends_its_own_tiles() -> None:
+    """Windows of ours would leave seams: its norms and attention see all of a window, whatever its margin."""
+    blocks = {"down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4}
+    codec = VaeCodec({"block_out_channels": [8] * 4, "norm_num_groups": 4, "sample_size": 768, **blocks}).eval()
+    lr, seen = torch.rand(1, 3, 96, 80) * 2 - 1, []
+    codec.vae.encoder.register_forward_pre_hook(lambda _, given: seen.append(max(given[0].shape)))
+    made = Canvas(codec, lr, (80, 96), 128, nullcontext).condition(0, 48)
+    assert max(seen) == 192, "memory follows the tile, not the picture"
+    torch.testing.assert_close(made, codec.condition(lr))

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import weakref
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from mmsr_core.__main__ import _order, build_parser, main, row_of
-from mmsr_core.images import read_recipe
+from mmsr_core.images import ImageError, read_recipe
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.recipe import Recipe
 from mmsr_core.settings import Settings
@@ -59,10 +60,18 @@ def shell(*arguments, **options):
 # ------------------------------------------------------------ without a model
 
 
-def test_a_summary_that_cannot_be_written_is_refused_before_the_work(folder, capsys):
+@pytest.mark.parametrize(
+    ("place", "got"),
+    [
+        ("nowhere/done.json", "no folder 'nowhere'"),
+        ("in/a.png/done.json", "no folder 'a.png'"),
+        ("in", "the folder 'in'"),
+    ],
+)
+def test_a_summary_that_cannot_be_written_is_refused_before_the_work(folder, capsys, place, got):
     with pytest.raises(SystemExit) as end:
-        main([str(folder / "in"), str(folder / "out"), "--summary", str(folder / "nowhere" / "done.json")])
-    assert end.value.code == 2 and "--summary: got no folder 'nowhere'" in capsys.readouterr().err
+        main([str(folder / "in"), str(folder / "out"), "--summary", str(folder / place)])
+    assert end.value.code == 2 and f"--summary: got {got}" in capsys.readouterr().err
 
 
 def test_each_preset_starts_from_its_own_settings():
@@ -145,6 +154,35 @@ def test_resume_does_only_what_is_missing(folder, capsys):
     assert "1 of 2 done already" in printed and "b.jpg" in printed and "a.png" not in printed
     assert (folder / "out" / "a.png").read_bytes() == kept
     assert main([*command, "--resume"]) == 0
+
+
+def test_a_summary_may_stand_beside_the_results(folder):
+    summary = folder / "out" / "done.json"
+    assert main([str(folder / "in"), str(folder / "out"), *TINY, "--summary", str(summary)]) == 0
+    assert [row["state"] for row in json.loads(summary.read_text())] == ["done", "done"]
+
+
+def test_a_summary_that_cannot_be_written_after_all_is_said(folder, capsys, monkeypatch):
+    def full(path, data):
+        raise ImageError(f"{path.name}: got No space left on device, wanted a place to write to")
+
+    monkeypatch.setattr("mmsr_core.__main__.write_whole", full)
+    assert main([str(folder / "in"), str(folder / "out"), *TINY, "--summary", str(folder / "done.json")]) == 1
+    assert "failed: --summary done.json: got No space left" in capsys.readouterr().err
+
+
+def test_a_result_is_gone_before_the_next_photo_needs_its_memory(folder, monkeypatch):
+    made, restore = [], Upscaler.restore
+
+    def watched(upscaler, *given, **options):
+        assert not any(result() for result in made)
+        result = restore(upscaler, *given, **options)
+        made.append(weakref.ref(result))
+        return result
+
+    monkeypatch.setattr(Upscaler, "restore", watched)
+    assert main([str(folder / "in"), str(folder / "out"), *TINY]) == 0
+    assert len(made) == 2
 
 
 def test_a_recipe_makes_the_same_file_again(folder):

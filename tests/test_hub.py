@@ -1,6 +1,8 @@
 """Weights by path or id: the disk first, an unreachable hub said at once, a download that can be stopped."""
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -117,3 +119,13 @@ def test_a_download_that_stalls_is_given_up(online, monkeypatch):
         online(server.address)
         with pytest.raises(ValueError, match="weights: got nothing more of some/model"):
             fetch("some/model", *WANTED)
+
+
+def test_a_file_that_goes_while_a_download_is_watched_does_not_end_it(online, tmp_path):
+    """Finished files are renamed between the look at the folder and the look at the file."""
+    blobs = tmp_path / "cache" / "models--some--model" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / "gone.incomplete").symlink_to(blobs / "nowhere")
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.3)"]) as process:
+        hub._watch(process, "some/model", None)
+    assert process.returncode == 0

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -102,3 +103,16 @@ def test_what_fits_decides_where_the_networks_are(pipeline, monkeypatch):
 def test_the_estimate_counts_the_tiles_that_are_denoised_at_once(pipeline):
     on_gpu, on_cpu = (memory.estimate((1000, 1000), Settings(), pipeline.codec, kind) for kind in ("cuda:1", "cpu"))
     assert on_gpu - on_cpu == 3 * 512**2 * pipeline.codec.tile_bytes
+
+
+def test_streaming_does_not_count_on_a_forward_that_is_passed_by(monkeypatch):
+    """diffusers arranges for copying ahead once the U-Net's own forward ran; until then its list of calls grows."""
+    asked = []
+    monkeypatch.setattr("diffusers.hooks.apply_group_offloading", lambda part, **options: asked.append(options))
+    placement.stream(SimpleNamespace(components=dict.fromkeys(placement.LARGE)), torch.device("cuda"))
+    assert len(asked) == 2 and not any(options.get("use_stream") for options in asked)
+
+
+def test_weights_stay_on_the_device_where_the_estimate_says_that_a_run_fits(pipeline):
+    wanted = memory.estimate((256, 256), Settings(), pipeline.codec, "cuda")
+    assert placement.work_bytes(pipeline, "cuda") == wanted > placement.work_bytes(pipeline, "cpu")

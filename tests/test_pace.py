@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mmsr_core import pace
-from mmsr_core.pace import FEWEST, Countdown, Pace, cells
+from mmsr_core.outcome import Step
+from mmsr_core.pace import FEWEST, Countdown, Pace, Watch, cells
 from mmsr_core.settings import Settings
 from mmsr_core.tiling import Tile
 
@@ -47,3 +48,22 @@ def test_a_guess_that_was_too_short_is_not_negative(clock: list[float]) -> None:
     countdown, blind = Countdown(5.0), Countdown(None)
     clock[0] += 10
     assert countdown.left(1, 9) == 0 and blind.left(1, 9) is None
+
+
+def test_a_run_is_called_long_once_and_by_its_own_pace() -> None:
+    """The first tile also pays for what is done once, and a guess may be wrong."""
+    said, seen = [], []
+    watch = Watch(said.append, seen.append)
+    steps = [Step(0, 9, tile, 4, left) for tile, left in ((0, 9000.0), (1, 8000.0), (2, 1200.0), (3, 1100.0))]
+    for step in steps[:2]:
+        watch(step)
+    assert not said
+    for step in steps[2:]:
+        watch(step)
+    assert len(said) == 1 and said[0].startswith("About 20 minutes: fewer steps") and seen == steps
+
+
+def test_a_short_run_is_not_spoken_of() -> None:
+    watch = Watch(pytest.fail)
+    for tile in (1, 2, 3):
+        watch(Step(0, 9, tile, 4, 599.0))

@@ -8,9 +8,11 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from mmsr_core.images import Photo, read_recipe, save_photo
+from mmsr_core.metadata import save_options
 from mmsr_core.recipe import Recipe, fingerprint, pack, record
 from mmsr_core.settings import Settings
 
@@ -131,3 +133,21 @@ def test_text_behind_the_pixels_is_found():
     chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
     data = out.getvalue()
     assert Recipe.from_json(read_recipe(data[:-12] + chunk + data[-12:])) == recipe()
+
+
+@pytest.mark.parametrize("form", ["png", "jpg", "webp", "tiff", "avif"])
+@pytest.mark.parametrize("maps", [MAPS, {"depth": Image.effect_noise((300, 300), 90)}])
+def test_every_format_gives_its_recipe_without_decoding_and_at_any_size(form, maps, tmp_path, monkeypatch):
+    """Pillow's limit is brought down to this small picture; painted maps do not fit into a JPEG's EXIF."""
+    text = record(Settings(), 7, "tiny", "abc", maps, dict.fromkeys(maps, "edited"), PHOTO).to_json()
+    path = save_photo(tmp_path / f"result.{form}", PHOTO, Photo(PHOTO), text)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    monkeypatch.setattr(ImageFile, "load", lambda self: pytest.fail("decoded"))
+    assert read_recipe(path) == text
+
+
+def test_a_recipe_survives_a_png_that_another_program_made_of_a_jpeg():
+    """It keeps the EXIF data, and so the comment in it."""
+    out = io.BytesIO()
+    PHOTO.save(out, "PNG", **save_options("WEBP", None, PHOTO.size, False, recipe().to_json()))
+    assert Recipe.from_json(read_recipe(out.getvalue())) == recipe()

@@ -153,3 +153,15 @@ def test_labels_as_file_names_stay_apart() -> None:
     assert len({slug(label) for label in labels}) == len(labels)
     assert slug("Canon_001_LR4") == "Canon_001_LR4", "so that folders of results can be scored by stem"
     assert "/" not in slug("../x/y")
+
+
+def test_a_row_is_added_without_reading_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store.open(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", lambda path: pytest.fail("read"))
+        for name in "ab":
+            store.add({"key": name})
+    with store.path.open("a") as file:
+        file.write('{"key": "cut')
+    store.add({"key": "c"})
+    assert list(Store.open(tmp_path).rows) == ["a", "b", "c"]

@@ -289,3 +289,11 @@ def test_labels_are_found_by_name_whatever_their_order_and_spelling():
     assert ade.places(turned).tolist() == list(range(150))[::-1]
     with pytest.raises(ValueError, match="got a network with 150 labels, 0 of them"):
         ade.places({i: f"label {i}" for i in range(150)})
+
+
+def test_what_nothing_refers_to_is_swept_even_where_no_network_was_loaded(monkeypatch):
+    """After a run that did not fit, its tensors are what is in the way."""
+    swept = []
+    monkeypatch.setattr(memory, "release", lambda: swept.append(True))
+    Shelf("cpu").release()
+    assert swept
