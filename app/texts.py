@@ -68,8 +68,9 @@ The history keeps the last runs of this session. A new photo never throws your e
 Photos stay on this server only as long as the session, and nobody else sees them.
 
 ### Keys
-In the painting dialog: arrow keys move, space paints, F fills, Ctrl+Z undoes, Esc leaves. In the result: the arrow keys
-move the handle, X swaps the sides.
+In the painting dialog: arrow keys move, space paints and, held, moves the picture, F fills, [ and ] size the brush,
+\+ − 0 zoom, Ctrl+Z undoes, Esc leaves. In the result: the arrow keys move the handle, X swaps the sides, + − 0 zoom,
+as does Ctrl with the wheel. Anywhere: Ctrl+Enter runs, Esc stops.
 
 ### From Python
 ```python

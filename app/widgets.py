@@ -18,6 +18,7 @@ from app import texts
 from mmsr_core.modalities import palette
 
 SCRIPTS = Path(__file__).resolve().parent / "js"
+_SHARED = {"painter": ("dom", "radios", "zoom"), "viewer": ("dom", "zoom")}  # the helpers a widget's script stands on
 _EDGE_TOOLS = (("Draw line", (255, 255, 255)), ("Erase line", (0, 0, 0)))
 _MASK_TOOLS = (("Protect", (255, 255, 255)), ("Release", (0, 0, 0)))
 _DEPTH_TOOLS = (
@@ -32,7 +33,7 @@ _DEPTH_TOOLS = (
 
 
 def _widget(kind: str, value: Any, elem_id: str, /, **props: Any) -> gr.HTML:
-    script = (SCRIPTS / "dom.js").read_text("utf-8") + (SCRIPTS / f"{kind}.js").read_text("utf-8")
+    script = "".join((SCRIPTS / f"{name}.js").read_text("utf-8") for name in (*_SHARED.get(kind, ("dom",)), kind))
     classes = props.pop("elem_classes", [])
     return gr.HTML(
         value,
@@ -86,9 +87,9 @@ PAINTERS: dict[str, dict[str, Any]] = {
         "kind": "line",
         "tools": _tools(_MASK_TOOLS),
         "palette": "Brush",
-        "help": "White parts keep the plain upscale, with a soft border.",
+        "help": "Tinted parts keep the plain upscale, with a soft border.",
         "size": 28,
-        "over": True,  # shown as a veil over the photo
+        "over": True,  # shown as a tint over the photo
     },
 }
 

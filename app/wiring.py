@@ -61,7 +61,7 @@ def _load(demo: gr.Blocks, engine: Engine, page: Page) -> None:
 
     outputs = [page.visit, page.engine_line, *page.settings.values(), *extractors.values()]
     demo.load(greet, None, outputs, **QUIET, concurrency_limit=None)
-    page.theme.click(None, js="() => document.body.classList.toggle('dark')", api_visibility="private")
+    page.theme.click(None, js="() => window.toggleTheme()", api_visibility="private")
 
 
 def _suited(engine: Engine, page: Page) -> dict[Any, Any]:

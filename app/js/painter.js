@@ -1,13 +1,16 @@
 // A map card: shows the map, and a dialog to paint on it. Colours stay exact: the brush is rasterised here, not by the
-// browser's anti-aliased canvas. props.tools: [{label, color: [r,g,b] | null, delta: number | null, present: bool}].
+// browser's anti-aliased canvas, and stays so at every zoom. props.tools: [{label, color: [r,g,b] | null, delta}].
+// props.over: the map is a mask, shown as a tint over the photo.
 // value from Python: {src, photo, note}; value to Python after "Apply": {src, edited: true}.
 const root = element.querySelector(".painter");
 const kind = props.kind;
 const name = props.title;
+const layer = props.over ? "Mask" : "Map";
 const MAX_UNDO = 20;
+const TINT = [232, 54, 84];
 let tools = props.tools, source = null, photo = null, width = 0, height = 0;
-let pixels = null, before = null, cover = null, last = null, cursor = null, changed = false;
-let undo = [], redo = [], tool = tools[0], mode = "brush", drawing = false;
+let pixels = null, original = null, before = null, cover = null, last = null, cursor = null;
+let undo = [], redo = [], tool = tools[0], mode = "brush", drawing = false, space = false, area = [0, 0];
 
 const shown = h("img", { alt: "", class: "map-picture" });
 const behind = props.over ? h("img", { class: "map-under", alt: "" }) : null;
@@ -15,7 +18,13 @@ const empty = h("div", { class: "map-empty" }, props.empty);
 const open = h("button", { type: "button", class: "map-open", "aria-label": props.verb, disabled: true }, behind, shown, empty,
   h("span", { class: "map-verb", "aria-hidden": "true" }, "✎ " + props.verb.split(" ")[0]));
 root.append(open);
-root.classList.toggle("over", Boolean(props.over));
+if (props.over) {  // black is seen through, white becomes the tint; the pixels themselves stay black and white
+  const [red, green, blue] = TINT.map((value) => value / 255);
+  root.classList.add("over");
+  root.insertAdjacentHTML("beforeend", `<svg class="paint-filter" aria-hidden="true"><filter id="mask-tint"
+    color-interpolation-filters="sRGB"><feColorMatrix values="0 0 0 0 ${red} 0 0 0 0 ${green} 0 0 0 0 ${blue} .33 .34 .33 0 0"/>
+    </filter></svg>`);
+}
 
 const canvas = h("canvas", { class: "paint-canvas", tabindex: "0", role: "application",
   "aria-label": `Painting area of ${name}. Arrow keys move, space paints, F fills.` });
@@ -23,44 +32,44 @@ const context = canvas.getContext("2d", { willReadFrequently: true });
 const under = h("img", { class: "paint-photo", alt: "" });
 const ring = h("div", { class: "paint-ring", "aria-hidden": "true" });
 const stage = h("div", { class: "paint-stage" }, under, canvas, ring);
-const size = h("input", { type: "range", min: 1, max: 64, value: props.size, "aria-label": "Brush size" });
-const opacity = h("input", { type: "range", min: 0.15, max: 1, step: 0.05, value: 1, "aria-label": "Opacity of the map over the photo" });
+const scroll = h("div", { class: "paint-scroll" }, stage);
+const size = h("input", { type: "range", min: 1, max: 64, value: props.size, "aria-label": "Brush size", title: "Keys: [ and ]" });
+const sizeSaid = h("span");
+const opacity = h("input", { type: "range", min: 0.15, max: 1, step: 0.05, value: 1,
+  "aria-label": `Opacity of the ${layer.toLowerCase()} over the photo` });
 const status = h("output", { class: "paint-status" });
 const swatches = h("div", { class: "paint-swatches", role: "radiogroup", "aria-label": props.palette });
 const modes = h("div", { class: "paint-modes", role: "radiogroup", "aria-label": "Tool" });
-const undoButton = h("button", { type: "button", onclick: () => travel(undo, redo) }, "Undo");
-const redoButton = h("button", { type: "button", onclick: () => travel(redo, undo) }, "Redo");
+const button = (label, act, more = {}) => h("button", { type: "button", onclick: act, ...more }, label);
+const undoButton = button("Undo", () => travel(undo, redo), { title: "Ctrl+Z" });
+const redoButton = button("Redo", () => travel(redo, undo), { title: "Ctrl+Shift+Z" });
+const zoomSaid = h("span", { class: "zoom-said" });
+const zoomRow = h("div", { class: "paint-row", role: "group", "aria-label": "Zoom" },
+  button("−", () => zoom.by(1 / 1.5), { "aria-label": "Zoom out", title: "Key: −" }), zoomSaid,
+  button("+", () => zoom.by(1.5), { "aria-label": "Zoom in", title: "Key: +, or Ctrl and the wheel" }),
+  button("Fit", () => zoom.to(null), { title: "The whole picture; key: 0" }));
+const keep = button("Keep painting", () => ask(false), { class: "paint-asked" });
+const foot = h("div", { class: "paint-foot" },
+  h("span", { class: "paint-question", role: "alert" }),
+  button("Cancel", leave, { class: "paint-cancel" }),
+  button("Discard strokes", () => dialog.close(), { class: "paint-asked paint-discard" }), keep,
+  button("Apply", apply, { class: "paint-apply" }));
 const dialog = h("dialog", { class: "paint", "aria-label": `Edit ${name}` },
   h("div", { class: "paint-head" }, h("strong", {}, props.heading), h("span", { class: "paint-help" }, props.help)),
-  h("div", { class: "paint-body" }, stage,
+  h("div", { class: "paint-body" }, scroll,
     h("div", { class: "paint-tools" }, modes, swatches,
-      h("label", {}, "Size", size), h("label", {}, "Map over photo", opacity),
-      h("div", { class: "paint-row" }, undoButton, redoButton), status)),
-  h("div", { class: "paint-foot" },
-    h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"),
-    h("button", { type: "button", class: "paint-apply", onclick: apply }, "Apply")));
+      h("label", {}, h("span", {}, "Size", sizeSaid), size), h("label", {}, `${layer} over photo`, opacity),
+      zoomRow, h("div", { class: "paint-row" }, undoButton, redoButton), status)),
+  foot);
 root.append(dialog);
 
-function radios(box, items, current, pick) {
-  box.replaceChildren(...items.map((item) => h("button", {
-    type: "button", role: "radio", "aria-checked": String(item === current()), tabindex: item === current() ? 0 : -1,
-    "data-name": item.label,
-    onclick: () => { pick(item); radios(box, items, current, pick); box.querySelector("[aria-checked=true]").focus(); },
-    onkeydown: (event) => {
-      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-      if (!step) return;
-      event.preventDefault();
-      pick(items[(items.indexOf(item) + step + items.length) % items.length]);
-      radios(box, items, current, pick);
-      box.querySelector("[aria-checked=true]").focus();
-    } },
-    item.color ? h("i", { style: `background: rgb(${item.color.join(",")})` }) : null, item.label)));
-}
-const modeItems = [{ label: "Brush", mode: "brush" }, { label: "Fill region", mode: "fill" }];
-const drawModes = () => radios(modes, modeItems, () => modeItems.find((item) => item.mode === mode), (item) => { mode = item.mode; });
+const shade = (color) => (!props.over ? `rgb(${color.join(",")})` : color[0] ? `rgb(${TINT.join(",")})` : "none");
+const modeItems = [{ label: "Brush", mode: "brush" }, { label: "Fill region", mode: "fill" }, { label: "Move", mode: "move" }];
+const drawModes = () => radios(modes, modeItems, () => modeItems.find((item) => item.mode === mode), (item) => { mode = stage.dataset.mode = item.mode; });
 const drawSwatches = () => {
   const present = coloursPresent();
-  const items = kind === "class" ? [...tools].sort((a, b) => present(b) - present(a)) : tools;
+  const sorted = kind === "class" ? [...tools].sort((a, b) => present(b) - present(a)) : tools;
+  const items = sorted.map((item) => ({ ...item, shade: item.color && shade(item.color) }));
   tool = items[0];
   radios(swatches, items, () => tool, (item) => { tool = item; });
 };
@@ -81,33 +90,43 @@ open.addEventListener("click", async () => {
   height = canvas.height = image.naturalHeight;
   context.drawImage(image, 0, 0);
   pixels = context.getImageData(0, 0, width, height);
-  undo = []; redo = []; changed = false; cursor = [width >> 1, height >> 1];
+  original = pixels;
+  undo = []; redo = []; space = false; cursor = [width >> 1, height >> 1];
+  mode = stage.dataset.mode = "brush";
   under.src = photo ?? source;
   size.max = Math.max(8, Math.round(Math.max(width, height) / 4));
   size.value = Math.max(1, Math.round(Math.max(width, height) * props.size / 256));
   opacity.value = canvas.style.opacity = props.over ? 0.5 : 1;
-  drawModes(); drawSwatches(); count();
+  drawModes(); drawSwatches(); count(); sayBrush(); ask(false);
   dialog.showModal();
   fit();
 });
+// The picture's place keeps its size while the picture in it grows, so that no button moves away under the pointer.
 function fit() {
-  const box = stage.parentElement.getBoundingClientRect();
-  const narrow = box.width < 700;
-  const wide = narrow ? box.width : box.width - 250;
-  const scale = Math.min(wide / width, (narrow ? window.innerHeight * 0.42 : window.innerHeight * 0.7) / height);
-  stage.style.width = `${Math.round(width * scale)}px`;
-  stage.style.height = `${Math.round(height * scale)}px`;
+  const box = scroll.parentElement.getBoundingClientRect(), narrow = box.width < 700;
+  const wide = narrow ? box.width : box.width - 254;
+  const tall = window.innerHeight * (narrow ? 0.4 : 0.7);
+  area = [wide, Math.min(tall, Math.max((wide * height) / width, narrow ? 220 : 300))];
+  Object.assign(scroll.style, { width: `${area[0]}px`, height: `${area[1]}px` });
+  zoom.to(null);
 }
+const fits = () => Math.min(area[0] / width, area[1] / height);
+const zoom = zoomable(scroll, stage, () => ({ fit: fits(), least: fits(), most: Math.max(16, 4 * fits()) }), (scale) => {
+  const now = scale ?? fits();
+  Object.assign(stage.style, { width: `${Math.floor(width * now)}px`, height: `${Math.floor(height * now)}px` });
+  zoomSaid.textContent = `${Math.round(100 * now)} %`;
+  ring.style.display = "none";
+});
 window.addEventListener("resize", () => dialog.open && fit());
 opacity.addEventListener("input", () => { canvas.style.opacity = opacity.value; });
 
 function count() {
   undoButton.disabled = !undo.length;
   redoButton.disabled = !redo.length;
-  status.textContent = `${width} × ${height} px` + (changed ? " · edited" : "");
+  status.textContent = `${width} × ${height} px` + (pixels !== original ? " · edited" : "");
 }
 function travel(from, to) {
-  if (!from.length) return;
+  if (!from.length || drawing) return;
   to.push(pixels);
   pixels = from.pop();
   context.putImageData(pixels, 0, 0);
@@ -120,7 +139,6 @@ function begin() {
   before = pixels;
   pixels = new ImageData(new Uint8ClampedArray(before.data), width, height);
   cover = new Float32Array(width * height);
-  changed = true;
 }
 function put(index, share) {
   const at = index * 4;
@@ -178,7 +196,14 @@ function showRing([x, y]) {
 }
 canvas.addEventListener("pointerdown", (event) => {
   event.preventDefault();
-  canvas.focus();
+  canvas.focus({ preventScroll: true });
+  if (space || event.button === 1 || mode === "move") {
+    if (space) space = "used";
+    ring.style.display = "none";
+    if (event.pointerType !== "touch") zoom.pan(event);  // a finger scrolls by itself
+    return;
+  }
+  if (event.button !== 0) return;
   cursor = last = point(event);
   if (mode === "fill") return fill(cursor);
   canvas.setPointerCapture(event.pointerId);
@@ -188,6 +213,7 @@ canvas.addEventListener("pointerdown", (event) => {
 });
 canvas.addEventListener("pointermove", (event) => {
   cursor = point(event);
+  if (mode === "move" || space) return;
   showRing(cursor);
   if (!drawing) return;
   line(last, cursor);
@@ -199,16 +225,58 @@ canvas.addEventListener("keydown", (event) => {
   const step = Math.max(1, Math.round(size.value / 2));
   const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
   if (moves[event.key]) cursor = [clamp(cursor[0] + moves[event.key][0], 0, width - 1), clamp(cursor[1] + moves[event.key][1], 0, height - 1)];
-  else if (event.key === " ") { begin(); line(cursor, cursor); count(); }
-  else if (event.key.toLowerCase() === "f") fill(cursor);
-  else if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") travel(...(event.shiftKey ? [redo, undo] : [undo, redo]));
+  else if (event.key.toLowerCase() === "f" && !event.ctrlKey && !event.metaKey) fill(cursor);
   else return;
   event.preventDefault();
   showRing(cursor);
 });
+// Keys of the whole dialog, wherever the focus is.
+dialog.addEventListener("keydown", (event) => {
+  const key = event.key.toLowerCase(), command = event.ctrlKey || event.metaKey;
+  if (key === "escape") foot.classList.contains("asking") ? ask(false) : leave();
+  else if (key === "[" || key === "]") resize(key === "]" ? 1.2 : 1 / 1.2);
+  else if (command && key === "z") travel(...(event.shiftKey ? [redo, undo] : [undo, redo]));
+  else if (command && key === "y") travel(redo, undo);
+  else if (!command && key in ZOOM_KEYS) ZOOM_KEYS[key] ? zoom.by(ZOOM_KEYS[key]) : zoom.to(null);
+  else if (key === " ") {  // held, it moves the picture; pressed and let go on the canvas, it paints
+    space ||= true;
+    stage.classList.add("held");
+    if (event.target !== canvas) return;
+  } else return;
+  event.preventDefault();
+});
+dialog.addEventListener("keyup", (event) => {
+  if (event.key !== " ") return;
+  if (space === true && event.target === canvas && !drawing) { begin(); line(cursor, cursor); count(); showRing(cursor); }
+  space = false;
+  stage.classList.remove("held");
+});
+function sayBrush() {
+  sizeSaid.textContent = `${size.value} px`;
+  if (ring.style.display === "block") showRing(cursor);
+}
+function resize(factor) {
+  const now = Number(size.value);
+  size.value = factor > 1 ? Math.max(now + 1, Math.round(now * factor)) : Math.min(now - 1, Math.round(now * factor));
+  sayBrush();
+}
+size.addEventListener("input", sayBrush);
+// Strokes are not lost without a question.
+function ask(on) {
+  foot.classList.toggle("asking", on);
+  foot.firstChild.textContent = on ? "Your strokes are not applied yet." : "";
+  if (on) keep.focus(); else if (dialog.open) canvas.focus({ preventScroll: true });
+}
+function leave() {
+  if (pixels === original) dialog.close(); else ask(true);
+}
+dialog.addEventListener("cancel", (event) => {  // a phone's back gesture
+  event.preventDefault();
+  leave();
+});
 function apply() {
   dialog.close();
-  if (!changed) return;
+  if (pixels === original) return;
   source = canvas.toDataURL("image/png");
   shown.src = source;
   props.value = { src: source, edited: true };

@@ -10,5 +10,11 @@ bar.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button) { choose(button.dataset.pane); window.scrollTo(0, 0); }
 });
-window.choosePane = choose;
+// Run shows the result: on a phone its part, on a tablet, where it stands below the maps, by scrolling to it.
+window.choosePane = (pane) => {
+  choose(pane);
+  if (!matchMedia("(max-width: 1199px)").matches) return;
+  const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+  document.querySelector(`#pane-${pane}`)?.scrollIntoView({ behavior, block: "start" });
+};
 choose("photo");
