@@ -69,8 +69,8 @@ Photos stay on this server only as long as the session, and nobody else sees the
 
 ### Keys
 In the painting dialog: arrow keys move, space paints and, held, moves the picture, F fills, [ and ] size the brush,
-\+ − 0 zoom, Ctrl+Z undoes, Esc leaves. In the result: the arrow keys move the handle, X swaps the sides, + − 0 zoom,
-as does Ctrl with the wheel. Anywhere: Ctrl+Enter runs, Esc stops.
+Ctrl+Z undoes, Esc leaves. In the result: the arrow keys move the handle, X swaps the sides. In both: plus, minus and 0
+zoom, as does Ctrl with the wheel. Anywhere: Ctrl+Enter runs, Esc stops.
 
 ### From Python
 ```python
