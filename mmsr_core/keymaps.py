@@ -102,19 +102,26 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """The tensors of a `.safetensors` or a PyTorch file, by name. Only tensors are read; other objects stay names.
 
     Raises:
-        ValueError: neither.
+        ValueError: neither, or no tensors in it.
     """
+    wanted = "wanted a .safetensors or a PyTorch file"
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=False, pickle_module=_tensors_only)
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, UnicodeDecodeError):
-        raise ValueError(f"checkpoint: got {path.name}, wanted a .safetensors or a PyTorch file") from None
-    return found.get("state_dict", found)
+        raise ValueError(f"checkpoint: got {path.name}, {wanted}") from None
+    found = found.get("state_dict", found) if isinstance(found, dict) else {}
+    state = {name: value for name, value in found.items() if isinstance(value, Tensor)}
+    if not state:
+        raise ValueError(f"checkpoint: got {path.name} without named tensors, {wanted} of a model's weights")
+    return state
 
 
 class _Named(dict):
     """Stands for an object of a checkpoint that is not needed: a trainer's callback, its own kind of dict or list."""
+
+    __hash__ = object.__hash__  # it can stand for a key
 
     def __init__(self, *given: object, **options: object) -> None:
         pass
@@ -123,9 +130,6 @@ class _Named(dict):
         pass
 
     def append(self, value: object) -> None:
-        pass
-
-    def extend(self, values: object) -> None:
         pass
 
 

@@ -8,7 +8,9 @@ special case of `VQModel`'s, so only weights are rewritten:
     two blocks a decoder level   three, of which the last is zero and hands its input on
     pictures in [0, 1]           scale and shift in the first and the last convolution
 
-The shift is not exact in the one ring of pixels at the border, where a convolution sees zeros beside the picture.
+The shift is not exact in the one ring of pixels at the border: beside a picture a convolution sees zeros, which inside
+are black and outside are grey. The normalisations spread that: 8 toy models with random weights kept 89 to 99 % of
+their ids, of noise and of smooth pictures, as many at the border as away from it. All else is exact; a test shows both.
 """
 
 from __future__ import annotations
@@ -19,23 +21,28 @@ import torch
 from diffusers import VQModel
 from torch import Tensor
 
-GRID = 16  # the paper's tokens on each side of a map
+from mmsr_core.keymaps import GRID
+
 MARK = "encoder.mid.0.conv1.weight"  # a key that other VQGANs do not have
+_KEPT = ("encoder.", "decoder.", "quantize.")  # the rest is the GAN's loss
 
 
 def vq_from_maskgit(state: Mapping[str, Tensor], groups: int = 32) -> VQModel:
     """A `VQModel` with the weights of a MaskGIT-VQGAN; `groups` of its normalisations cannot be read from the shapes.
 
     Raises:
-        ValueError: keys or shapes that are not a MaskGIT-VQGAN's.
+        ValueError: keys or shapes that are not a MaskGIT-VQGAN's, or more of them than it has.
     """
     try:
         model = VQModel(**maskgit_config(state), norm_num_groups=groups)
-        model.load_state_dict(_Rewritten(state, model).weights())
+        rewritten = _Rewritten(state, model)
+        model.load_state_dict(rewritten.weights())
     except KeyError as error:
         raise ValueError(f"vqgan: got a checkpoint without {error}, wanted a MaskGIT-VQGAN") from None
     except RuntimeError as error:
         raise ValueError(f"vqgan: got other layers than wanted, {' '.join(str(error).split())[:300]}") from None
+    if rewritten.state:  # a close relative's layers, without which it does something else
+        raise ValueError(f"vqgan: got {', '.join(rewritten.state)[:300]}, too, wanted a MaskGIT-VQGAN")
     return model
 
 
@@ -62,10 +69,11 @@ def _count(state: Mapping[str, Tensor], name: str) -> int:
 
 
 class _Rewritten:
-    """The weights of a `VQModel` that does what a MaskGIT-VQGAN does."""
+    """The weights of a `VQModel` that does what a MaskGIT-VQGAN does. `state` keeps what of theirs has no use yet."""
 
     def __init__(self, state: Mapping[str, Tensor], model: VQModel) -> None:
-        self.state, self.config = state, model.config
+        self.state = {name: value.float() for name, value in state.items() if name.startswith(_KEPT)}
+        self.config = model.config
         self.made = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
 
     def weights(self) -> dict[str, Tensor]:
@@ -85,8 +93,8 @@ class _Rewritten:
                 self._pooling(f"encoder.down_blocks.{level}.downsamplers.0.conv.weight")
             if level > 0:
                 self._same(f"decoder.up.{level}.upsample_conv", f"decoder.up_blocks.{ours}.upsamplers.0.conv")
-        self.made["encoder.conv_out.weight"][:, :, 1:2, 1:2] = self.state["encoder.conv_out.weight"]
-        self.made["encoder.conv_out.bias"] = self.state["encoder.conv_out.bias"]
+        self.made["encoder.conv_out.weight"][:, :, 1:2, 1:2] = self.state.pop("encoder.conv_out.weight")
+        self.made["encoder.conv_out.bias"] = self.state.pop("encoder.conv_out.bias")
         self._same("decoder.conv_out", "decoder.conv_out")
         self._same("quantize.embedding", "quantize.embedding")
         for name in ("quant_conv.weight", "post_quant_conv.weight"):
@@ -97,14 +105,14 @@ class _Rewritten:
     def _same(self, theirs: str, ours: str) -> None:
         for part in ("weight", "bias"):
             if f"{theirs}.{part}" in self.state or part == "weight":
-                self.made[f"{ours}.{part}"] = self.state[f"{theirs}.{part}"]
+                self.made[f"{ours}.{part}"] = self.state.pop(f"{theirs}.{part}")
 
     def _block(self, theirs: str, ours: str) -> None:
         for part in ("norm1", "norm2", "conv1"):
             self._same(f"{theirs}.{part}", f"{ours}.{part}")
-        second = self.state[f"{theirs}.conv2.weight"]
+        second = self.state.pop(f"{theirs}.conv2.weight")
         if f"{theirs}.nin_shortcut.weight" in self.state:  # of the block's own output
-            shortcut = self.state[f"{theirs}.nin_shortcut.weight"][:, :, 0, 0]
+            shortcut = self.state.pop(f"{theirs}.nin_shortcut.weight")[:, :, 0, 0]
             second = second + torch.einsum("oi,icyx->ocyx", shortcut, second)
         self.made[f"{ours}.conv2.weight"] = second
 

@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from enum import Enum
 
 import pytest
 import torch
@@ -101,8 +102,8 @@ class Attributes(dict):
 
 
 def test_own_kinds_of_dict_and_list_in_a_checkpoint_do_no_harm(vqgan, tmp_path):
-    options = defaultdict(list, {"rate": [1.0]})
-    saved = {"state_dict": vqgan.state_dict(), "options": options, "more": Attributes(a=1), "list": Several([1, 2])}
+    options, lists = defaultdict(list, {"rate": [1.0]}), [Several([1]), Several([1, 2])]
+    saved = {"state_dict": vqgan.state_dict(), "options": options, "more": Attributes(a=1), "lists": lists}
     torch.save(saved, tmp_path / "last.ckpt")
     assert set(read_checkpoint(tmp_path / "last.ckpt")) == set(vqgan.state_dict())
 
@@ -116,6 +117,25 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
 
 class Several(list):
     """A kind of list of its own."""
+
+
+class Stage(Enum):
+    """A kind of key of its own."""
+
+    LAST = "last"
+
+
+def test_own_kinds_of_keys_in_a_checkpoint_do_no_harm(vqgan, tmp_path):
+    more = {"seconds": {Stage.LAST: 3.0}, "seen": {Stage.LAST}}
+    torch.save({"state_dict": vqgan.state_dict(), **more}, tmp_path / "a.pt")
+    assert set(read_checkpoint(tmp_path / "a.pt")) == set(vqgan.state_dict())
+
+
+@pytest.mark.parametrize("saved", [[torch.zeros(1)], torch.zeros(1), 3, {"epoch": 3}, torch.nn.Linear(1, 1)])
+def test_a_file_without_named_tensors_is_refused(saved, tmp_path):
+    torch.save(saved, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match="checkpoint: got a.pt without named tensors, wanted"):
+        read_checkpoint(tmp_path / "a.pt")
 
 
 def test_another_checkpoint_is_refused():

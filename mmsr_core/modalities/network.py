@@ -13,7 +13,7 @@ from mmsr_core.precision import bf16_pays
 
 
 class Network:
-    """A public network on a device, float32; on CUDA it computes in bfloat16.
+    """A public network on a device, float32; on CUDA it computes in bfloat16 where that pays.
 
     Args:
         model: of transformers.

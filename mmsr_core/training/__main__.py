@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from importlib import import_module
+from pathlib import Path
 
 STAGES = {
     "prepare": ("data", "decode photos, labels and captions into arrays"),
@@ -20,6 +21,7 @@ STAGES = {
     "prepare-sd2": ("prepare_sd2", "windows and modalities of large photo collections, by many processes"),
     "sd2": ("sd2", "connector and U-Net of the paper's size, on many GPUs"),
 }
+INPUTS = ("parts", "weights", "init", "connector", "base", "tokenizer", "teacher", "perceptual_weights")
 
 
 def main(argv: list[str]) -> None:
@@ -34,10 +36,21 @@ def main(argv: list[str]) -> None:
     stage = import_module(f"mmsr_core.training.{STAGES[argv[0]][0]}")
     parser = ArgumentParser(prog=f"python -m mmsr_core.training {argv[0]}", description=STAGES[argv[0]][1])
     stage.add_arguments(parser)
+    args = parser.parse_args(argv[1:])
     try:
-        stage.main(parser.parse_args(argv[1:]))
+        check_inputs(args)
+        stage.main(args)
     except ValueError as error:
         raise SystemExit(f"{error}.") from None
+
+
+def check_inputs(args: Namespace) -> None:
+    """Raises ValueError where a path is not there: of a folder that is missing, diffusers would ask the hub."""
+    for name in INPUTS:
+        path = getattr(args, name, None)
+        if isinstance(path, Path) and not path.exists():
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{flag}: got {path}, which is not there, wanted an existing folder or file")
 
 
 if __name__ == "__main__":

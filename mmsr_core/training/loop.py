@@ -1,7 +1,8 @@
 """The one training loop: every stage is a model, a loss and a way to make batches.
 
 A batch is a pure function of (seed, step, rank): a run that was killed and resumed sees the same batches as one that
-was not. One process; the paper's size is trained by many (`scale.py`). Devices and mixed precision are accelerate's.
+was not. One process, more are refused; the paper's size is trained by many (`scale.py`). Devices and mixed precision
+are accelerate's.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 
+from mmsr_core.team import Team
+
 CHECKPOINT = "last.pt"  # in a run's folder: everything to go on from
+PRECISIONS = ("no", "bf16", "fp16")  # of the networks' calls
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ class TrainConfig:
         for spec in fields(cls):
             default = defaults.get(spec.name, None if spec.name == "out" else spec.default)
             kind = Path if spec.name == "out" else {"minutes": float, "steps": int}.get(spec.name, type(default))
-            parser.add_argument(f"--{spec.name.replace('_', '-')}", type=kind, default=default)
+            choices = PRECISIONS if spec.name == "precision" else None
+            parser.add_argument(f"--{spec.name.replace('_', '-')}", type=kind, default=default, choices=choices)
 
     @classmethod
     def from_arguments(cls, args: Namespace) -> TrainConfig:
@@ -107,8 +112,10 @@ def fit(
         also: more objects with state_dict / load_state_dict to keep in the checkpoint (a discriminator, say).
 
     Raises:
+        ValueError: several processes.
         FloatingPointError: the loss is not finite.
     """
+    _alone(Team.here())
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision=config.precision)
     model.to(memory_format=torch.channels_last)  # measured on a CPU with bf16: a step takes 0.6 of the time
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -120,7 +127,7 @@ def fit(
     clock = Clock(config)
     parts = {"model": bare, "optimizer": optimizer, "ema": ema, **(also if also is not None else {})}
     _resume(config.out / CHECKPOINT, parts, clock)
-    log = _Log(config, clock, accelerator.is_main_process)
+    log = _Log(config, clock)
     while clock.done < 1:
         start = time.monotonic()
         optimizer.param_groups[0]["lr"] = clock.rate
@@ -137,6 +144,11 @@ def fit(
             _with_ema(ema, trained, lambda: sheet(bare, config.out / f"sheet-{clock.step:07d}.png"))
     ema.copy_to(trained)
     return bare
+
+
+def _alone(team: Team) -> None:
+    if team.world > 1:  # they would all write the same files
+        raise ValueError(f"training: got {team.world} processes, wanted one: this stage does not share its work")
 
 
 def _update(
@@ -191,18 +203,17 @@ def _resume(path: Path, parts: Mapping[str, Any], clock: Clock) -> None:
 class _Log:
     """`log.jsonl` in the run folder, a line on the terminal, and the timers of checkpoints and sheets."""
 
-    def __init__(self, config: TrainConfig, clock: Clock, main: bool) -> None:
-        self.config, self.clock, self.main = config, clock, main
+    def __init__(self, config: TrainConfig, clock: Clock) -> None:
+        self.config, self.clock = config, clock
         self.last = {"checkpoint": clock.seconds, "sheet": clock.seconds}
         self.sums: dict[str, float] = {}
-        if main:
-            config.out.mkdir(parents=True, exist_ok=True)
-            (config.out / "config.json").write_text(json.dumps(asdict(config), indent=2, default=str))
+        config.out.mkdir(parents=True, exist_ok=True)
+        (config.out / "config.json").write_text(json.dumps(asdict(config), indent=2, default=str))
 
     def write(self, values: Mapping[str, Tensor]) -> None:
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
-        if self.clock.step % self.config.log_every or not self.main:
+        if self.clock.step % self.config.log_every:
             return
         row = {"step": self.clock.step, "minutes": round(self.clock.seconds / 60, 2), "lr": self.clock.rate}
         row |= {name: round(total / self.config.log_every, 5) for name, total in self.sums.items()}
@@ -212,8 +223,8 @@ class _Log:
         print(row, flush=True)
 
     def due(self, name: str) -> bool:
-        """True once every `<name>_minutes` of training time, on the main process."""
-        if not self.main or self.clock.seconds - self.last[name] < 60 * getattr(self.config, f"{name}_minutes"):
+        """True once every `<name>_minutes` of training time."""
+        if self.clock.seconds - self.last[name] < 60 * getattr(self.config, f"{name}_minutes"):
             return False
         self.last[name] = self.clock.seconds
         return True

@@ -18,13 +18,14 @@ from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType, broadcast_object_list, is_tensorboard_available
+from accelerate.utils import DistributedType, gather_object, is_tensorboard_available
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from mmsr_core.memory import pick_device
 from mmsr_core.training.logbook import Log, averaged
+from mmsr_core.training.loop import PRECISIONS
 
 OURS = "ours: the paper does not say"
 
@@ -48,7 +49,7 @@ class ScaleConfig:
     clip: float = option(1.0, "of the gradient's norm")
     ema: float = option(0.9999, "decay of the averaged weights that are saved")
     seed: int = option(0, "of everything", "-")
-    precision: str = option("bf16", "of the networks' calls", choices=("no", "bf16", "fp16"))
+    precision: str = option("bf16", "of the networks' calls", choices=PRECISIONS)
     checkpointing: bool = option(True, "recompute activations in the backward pass: half the memory, a third slower")
     workers: int = option(4, "processes that read data, for each training process", "-")
     checkpoint_every: int = option(1000, "steps", "-")
@@ -72,7 +73,10 @@ class Validation(Protocol):
         ...
 
     def draw(self, path: Path) -> Mapping[str, float]:
-        """Writes a sheet of samples, and their scores; in the first process, where it has the whole model."""
+        """Writes a sheet of samples, and their scores; in the first process, where it has the whole model.
+
+        Outside of autocast: a pipeline knows what of it may be in half precision.
+        """
         ...
 
 
@@ -168,9 +172,10 @@ class Run:
         self.ema.store(self.trained)
         self.ema.copy_to(self.trained)
         try:
-            with torch.no_grad(), self._autocast():
-                found = validation.numbers(self.model if self.sharded else self.accelerator.unwrap_model(self.model))
-                found = averaged(self.accelerator, found)
+            with torch.no_grad():
+                model = self.model if self.sharded else self.accelerator.unwrap_model(self.model)
+                with self._autocast():
+                    found = averaged(self.accelerator, validation.numbers(model))
                 if self.accelerator.is_main_process and not self.sharded:
                     found |= validation.draw(self.config.out / f"sheet-{self.step:07d}.png")
         finally:
@@ -206,12 +211,17 @@ class Run:
         self.accelerator.wait_for_everyone()
 
     def resume(self) -> None:
-        """Goes on from the newest complete checkpoint, where there is one."""
+        """Goes on from the newest complete checkpoint, where there is one.
+
+        Raises:
+            ValueError: in every process, where machines see different ones.
+        """
         found = checkpoints(self.config.out)
-        newest = broadcast_object_list([found[-1].name if found else ""])[0]
-        if newest not in ("", *(place.name for place in found)):
-            raise ValueError(f"training: got no {newest} in {self.config.out.name}, wanted a folder all machines share")
-        if not newest:
+        seen = sorted(set(gather_object([found[-1].name if found else "none"])))
+        if len(seen) > 1:
+            wanted = "wanted the same for all machines: one --out that they share"
+            raise ValueError(f"training: got {' and '.join(seen)} as newest checkpoints, {wanted}")
+        if not found:
             return
         self.accelerator.load_state(found[-1])
         rank = self.accelerator.process_index if self.sharded else 0

@@ -178,7 +178,7 @@ class HeldOut:
 
 
 def check_parts(flag: str, folder: Path) -> None:
-    """Raises ValueError where a folder holds no pipeline, before anything looks for it on the hub."""
+    """Raises ValueError where a folder holds no pipeline, before diffusers asks the hub for it."""
     if not (folder / "model_index.json").exists():
         wanted = "the folder that `python -m mmsr_core.weights build` makes, or an earlier result"
         raise ValueError(f"{flag}: got {folder.name} without model_index.json, wanted {wanted}")

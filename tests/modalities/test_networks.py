@@ -1,6 +1,8 @@
 """The public networks on tiny checkpoints of their own classes: forms, and that they say what transformers says."""
 
 import shutil
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from transformers import pipeline
 from mmsr_core.modalities.captions import TASKS, Blip, Florence, plain
 from mmsr_core.modalities.depth_anything import DepthAnything
 from mmsr_core.modalities.mask2former import Mask2Former
+from mmsr_core.modalities.network import Network
 from mmsr_core.modalities.palette import BUNDLED, named
 from tests.modalities import checkpoints
 
@@ -169,3 +172,11 @@ def test_captions_say_only_what_is_there(said, wanted):
 def test_captions_are_one_line_whatever_the_photos_size(extractors, name, size):
     said = extractors[name](photo(size))
     assert isinstance(said, str) and said == " ".join(said.split())
+
+
+@pytest.mark.parametrize(("device", "pays", "half"), [("cuda:0", 1, 1), ("cuda:0", 0, 0), ("cpu", 1, 0)])
+def test_only_a_gpu_that_is_fast_at_it_computes_in_bf16(monkeypatch, device, pays, half):
+    """An older one would emulate it."""
+    monkeypatch.setattr("mmsr_core.modalities.network.bf16_pays", lambda kind: pays)
+    context = Network.running(SimpleNamespace(device=device))
+    assert isinstance(context, torch.autocast if half else nullcontext)

@@ -5,32 +5,44 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from diffusers import VQModel
 
+from mmsr_core.build import assembled
 from mmsr_core.pipeline import MMSRPipeline
-from mmsr_core.training import logbook, scale, sd2
+from mmsr_core.training import logbook, loop, scale, sd2
+from mmsr_core.training.__main__ import main
+from tests.foreign import stable_diffusion
 
 
-def test_the_noise_of_every_step_is_the_schedules_own_in_bf16(pipeline: MMSRPipeline) -> None:
-    """In bf16 the noise of the first two steps would be none at all."""
-    alphas = pipeline.scheduler.alphas_cumprod
-    loss = sd2.EpsilonLoss(pipeline, sd2.Sd2Config(), 0, torch.device("cpu"))
-    z0, generator = torch.zeros(64, 4, 2, 2), torch.Generator().manual_seed(0)
-    loss.given = lambda micro: (z0, z0, {}, torch.zeros(64, 4, dtype=torch.bool), generator)
-    seen = {}
+@pytest.fixture(scope="module")
+def large(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> MMSRPipeline:
+    """The parts of sd2, tiny: with an autoencoder."""
+    base = stable_diffusion(tmp_path_factory.mktemp("base"), tiny_folder / "tokenizer")
+    return assembled(base, VQModel.from_pretrained(tiny_folder / "vq"), latents=8, depth=1)
 
-    def model(given: torch.Tensor, time: torch.Tensor, *_: object) -> torch.Tensor:
-        seen.update(z=given[:, :4], time=time)
-        return given[:, :4]
 
+@pytest.fixture
+def micro(large: MMSRPipeline) -> sd2.Micro:
+    rng, tokens = np.random.default_rng(0), large.tokenizers.grid**2
+    pictures = rng.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    return sd2.Micro(0, pictures, rng.integers(0, 8, (2, len(sd2.MAPS), tokens)), ["a barn", "a cat"])
+
+
+def test_noise_and_encodings_are_exact_in_bf16(large: MMSRPipeline, micro: sd2.Micro) -> None:
+    """In bf16 the first two steps would have no noise at all, and twelve be off by more than 5 %."""
+    loss = sd2.EpsilonLoss(large, sd2.Sd2Config(batch=2), 0, torch.device("cpu"))
+    condition, z0, _, _, generator = loss.given(micro)
+    time = torch.randint(1000, (2,), generator=generator)
+    alpha = large.scheduler.alphas_cumprod[time][:, None, None, None]
+    noise = torch.randn(z0.shape, generator=generator)
+    seen = []
     with torch.autocast("cpu", torch.bfloat16):
-        loss(model, SimpleNamespace())
-    again = torch.Generator().manual_seed(0)
-    time = torch.randint(len(alphas), (64,), generator=again)
-    noise = torch.randn(z0.shape, generator=again)
-    assert torch.equal(time, seen["time"]) and seen["z"].dtype == torch.float32
-    torch.testing.assert_close(seen["z"], (1 - alphas[time]).sqrt()[:, None, None, None] * noise)
+        loss(lambda given, time, *_: (seen.extend((given, time)), given[:, :4])[1], micro)
+    assert torch.equal(seen[1], time)
+    torch.testing.assert_close(seen[0], torch.cat([alpha.sqrt() * z0 + (1 - alpha).sqrt() * noise, condition], 1))
 
 
 def test_the_rate_is_set_before_the_backward_pass(tmp_path: Path) -> None:
@@ -62,26 +74,83 @@ def test_the_speed_does_not_count_what_comes_between(tmp_path: Path, monkeypatch
     assert [row["samples/s"] for row in written] == pytest.approx([2, 2])
 
 
-@pytest.mark.parametrize("arguments", [["sd2", "--parts", "nope", "--data", "."], ["prepare-sd2", "--weights", "nope"]])
-def test_a_wrong_folder_is_refused_in_a_sentence(arguments: list[str], tmp_path: Path, monkeypatch) -> None:
-    from mmsr_core.training.__main__ import main
+class Watching:
+    """A validation that notes in which precision it runs."""
 
+    def __init__(self) -> None:
+        self.half: dict[str, bool] = {}
+
+    def numbers(self, model: torch.nn.Module) -> dict[str, float]:
+        self.half["numbers"] = torch.is_autocast_enabled("cpu")
+        return {"loss": 1.0}
+
+    def draw(self, path: Path) -> dict[str, float]:
+        self.half["draw"] = torch.is_autocast_enabled("cpu")
+        return {"psnr": 2.0}
+
+
+def test_a_sheet_is_drawn_in_the_pipelines_own_precision(tmp_path: Path) -> None:
+    """Else its autoencoder would run in bf16, which it does not in use."""
+    run, watching = scale.Run(torch.nn.Linear(1, 1), scale.ScaleConfig(out=tmp_path, precision="no")), Watching()
+    run._autocast = lambda: torch.autocast("cpu", torch.bfloat16)
+    assert run._validated(watching) == {"val_loss": 1.0, "val_psnr": 2.0}
+    assert watching.half == {"numbers": True, "draw": False}
+
+
+WANTED = {
+    "sd2": ["--parts", "PATH", "--data", "."],
+    "prepare-sd2": ["--weights", "PATH", "--data", ".", "--out", "out"],
+    "tokens": ["--weights", "PATH"],
+    "base": ["--perceptual-weights", "PATH", "--steps", "1", "--out", "out"],
+    "codec": ["--base", "PATH", "--out", "out"],
+    "text": ["--tokenizer", "PATH", "--steps", "1", "--out", "out"],
+}
+
+
+@pytest.mark.parametrize("stage", WANTED)
+def test_a_path_that_is_not_there_is_refused_in_a_sentence(stage: str, tmp_path: Path, monkeypatch) -> None:
+    """Not by the hub, which was not meant."""
     monkeypatch.chdir(tmp_path)
-    more = ["--data", str(tmp_path), "--out", str(tmp_path / "out")] if arguments[0] == "prepare-sd2" else []
-    with pytest.raises(SystemExit, match="got nope without model_index.json, wanted the folder that"):
-        main([*arguments, *more])
+    with pytest.raises(SystemExit, match="^--.*: got nope, which is not there, wanted an existing folder or file.$"):
+        main([stage, *(word.replace("PATH", "nope") for word in WANTED[stage])])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("stage", ["sd2", "prepare-sd2"])
+def test_a_folder_without_a_pipeline_is_refused_in_a_sentence(stage: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(SystemExit, match="got photos without model_index.json, wanted the folder that"):
+        main([stage, *(word.replace("PATH", "photos") for word in WANTED[stage])])
 
 
 def test_help_is_no_error(capsys: pytest.CaptureFixture) -> None:
-    from mmsr_core.training.__main__ import main
-
     main(["--help"])
     assert "prepare-sd2" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="got 'nonsense'"):
         main(["nonsense"])
 
 
-def test_machines_without_a_shared_folder_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scale, "broadcast_object_list", lambda found: ["step-0000004"])  # what the first machine has
-    with pytest.raises(ValueError, match="got no step-0000004 in .*, wanted a folder all machines share"):
-        scale.Run(torch.nn.Linear(1, 1), scale.ScaleConfig(out=tmp_path, precision="no"))
+def test_deepspeed_clips_at_what_was_asked_for() -> None:
+    """Its engine clips, and reads the limit off its own config only."""
+    plugin = SimpleNamespace(zero_stage=2, deepspeed_config={"gradient_clipping": "auto"})
+    accelerator = SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=plugin), gradient_accumulation_steps=1)
+    config = scale.ScaleConfig(clip=0.25, accumulate=3)
+    scale.Run._tell_deepspeed(SimpleNamespace(_deepspeed=True, accelerator=accelerator, config=config))
+    assert plugin.deepspeed_config["gradient_clipping"] == 0.25 and accelerator.gradient_accumulation_steps == 3
+
+
+def test_the_stages_of_one_process_refuse_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would write the same files."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="got 2 processes, wanted one: this stage does not share its work"):
+        loop.fit(torch.nn.Linear(1, 1), lambda *_: {}, lambda *_: None, loop.TrainConfig(tmp_path, steps=1))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_precision_is_no_choice(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    given = {"base": ["--perceptual-weights", "x"], "sd2": ["--parts", "x", "--data", "x"]}
+    for stage, needed in given.items():
+        with pytest.raises(SystemExit):
+            main([stage, "--out", str(tmp_path), *needed, "--precision", "fp8"])
+        assert "invalid choice: 'fp8'" in capsys.readouterr().err

@@ -262,6 +262,19 @@ def test_two_processes_learn_and_a_kill_changes_nothing(parts: Path, data: Path,
     assert upscaler.restore(photo, {}, sd2.Settings(steps=1, seed=0)).sampled.size == (53 * 4, 37 * 4)
 
 
+def test_machines_that_do_not_share_a_folder_all_refuse(tmp_path: Path):
+    """Each of them: one that goes on alone would wait for the others. A newer step than the first's is no better."""
+    for step in ("0/step-0000004", "1/step-0000004", "1/step-0000006"):
+        (tmp_path / step).mkdir(parents=True)
+
+    def begin() -> None:
+        config = scale.ScaleConfig(out=tmp_path / os.environ["RANK"], precision="no")
+        with pytest.raises(ValueError, match="got step-0000004 and step-0000006 as newest .*, wanted the same for all"):
+            scale.Run(torch.nn.Linear(1, 1), config)
+
+    together(2, begin)
+
+
 def test_half_precision_learns_too(parts: Path, data: Path, tmp_path: Path):
     words = ("--steps", 2, "--log-every", 1, "--val", data, "--validate-every", 2, "--precision", "bf16")
     together(1, train(parts, data, tmp_path, *words))
