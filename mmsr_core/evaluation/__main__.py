@@ -26,8 +26,8 @@ def main(argv: list[str]) -> None:
         width = max(map(len, abouts))
         rows = "\n".join(f"  {name:{width}}  {about}" for name, about in abouts.items())
         usage = f"usage: python -m mmsr_core.evaluation COMMAND [options]\n\ncommands:\n{rows}"
-        if argv and argv[0] not in ("-h", "--help"):
-            raise SystemExit(f"{usage}\n\ngot {argv[0]!r}, wanted one of these")
+        if argv[:1] not in (["-h"], ["--help"]):
+            raise SystemExit(usage)
         print(usage)
         return
     parser = ArgumentParser(prog=f"python -m mmsr_core.evaluation {argv[0]}", description=abouts[argv[0]])

@@ -29,8 +29,8 @@ def main(argv: list[str]) -> None:
         width = max(map(len, STAGES))
         rows = "\n".join(f"  {name:{width}}  {about}" for name, (_, about) in STAGES.items())
         usage = f"usage: python -m mmsr_core.training STAGE [options]\n\nstages:\n{rows}"
-        if argv and argv[0] not in ("-h", "--help"):
-            raise SystemExit(f"{usage}\n\ngot {argv[0]!r}, wanted one of these")
+        if argv[:1] not in (["-h"], ["--help"]):
+            raise SystemExit(usage)
         print(usage)
         return
     stage = import_module(f"mmsr_core.training.{STAGES[argv[0]][0]}")
