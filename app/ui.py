@@ -9,7 +9,7 @@ import gradio as gr
 from app import api, controls, examples, texts, visit, widgets, wiring
 from app.engine import Engine
 from app.page import Card, Page
-from app.starts import STARTS, SUFFIXES
+from app.starts import OWN, STARTS, SUFFIXES
 from app.tabs import batch_tab, compare_tab
 from mmsr_core.modalities import MODALITIES
 
@@ -96,7 +96,7 @@ def _steer(page: Page) -> None:
         gr.HTML("<h2>Steer</h2>")
         page.add(reset_all=gr.Button("Reset all", size="sm", elem_id="reset-all"))
     first = next(iter(STARTS))
-    page.add(start=gr.Dropdown(list(STARTS), value=first, label="Starting point", filterable=False, elem_id="start"))
+    page.add(start=gr.Dropdown([*STARTS, OWN], value=first, label="Starting point", filterable=False, elem_id="start"))
     page.add(start_help=gr.Markdown(STARTS[first].help, elem_classes="help-line"))
     settings["guidance"] = controls.control("guidance")
     settings["weight"] = controls.control("weight")

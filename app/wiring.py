@@ -19,7 +19,7 @@ from app.maps import NAMES, Maps
 from app.page import Page
 from app.restore import Restore
 from app.run import Run
-from app.starts import KEPT
+from app.starts import KEPT, OWN
 from app.visit import Visit
 from app.widgets import Upload
 from mmsr_core.settings import Settings
@@ -162,7 +162,7 @@ def _steer(page: Page, maps: Maps, restore: Restore) -> None:
     outputs = [page.notice, page.plan, page.start_help, *page.settings.values(), page.new_seed, *badges]
     page.start.select(restore.start, [page.visit, page.start, *page.values()], outputs, **AT_ONCE)
     page.reset_all.click(restore.reset, page.visit, [*outputs, page.start], **AT_ONCE)
-    start, own = [page.start, page.start_help], "() => [null, '']"  # no starting point any more, but the visitor's own
+    start, own = [page.start, page.start_help], f"() => ['{OWN}', '']"  # no starting point any more
     for key in [key for key in page.settings if key not in KEPT]:
         page.settings[key].input(None, None, start, js=own, api_visibility="private")
     page.suffix.input(restore.suffix, [page.visit, page.suffix], [page.notice, page.settings["positive"]], **AT_ONCE)

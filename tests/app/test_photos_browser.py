@@ -175,4 +175,4 @@ def test_a_moved_dial_is_no_starting_point_any_more(page: Page, photo_file: Path
     page.get_by_role("option", name="Crisp edges").click()
     expect(page.locator("#notice")).to_contain_text("Switched on again: depth")
     set_number(page, "weight", 5)
-    expect(page.locator("#start input")).to_have_value("")
+    expect(page.locator("#start input")).to_have_value("Your own")
