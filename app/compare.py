@@ -170,7 +170,7 @@ def _progress(state: compare.State, countdown: Countdown) -> str:
     """How far all pictures together are."""
     step = state.step
     each = step.steps * step.tiles
-    done, total = state.index * each + min(step.step * step.tiles + step.tile % step.tiles, each), state.count * each
+    done, total = state.index * each + step.done, state.count * each
     prefix = f"Picture {state.index + 1} of {state.count} ({state.variant.label}) · "
     return texts.step(replace(step, seconds_left=countdown.left(done, total)), prefix, done / total)
 

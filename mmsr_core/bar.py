@@ -33,5 +33,4 @@ class Bar:
             self.close()
             title = f"{self.jobs.index(job) + 1}/{len(self.jobs)} {job.source.name}"
             self.job, self.bar = job, tqdm(total=step.steps * step.tiles, desc=title, unit="tile", leave=False)
-        done = step.step * step.tiles + (step.tile if step.tile < step.tiles else 0)
-        self.bar.update(max(0, min(done, self.bar.total) - self.bar.n))
+        self.bar.update(max(0, step.done - self.bar.n))

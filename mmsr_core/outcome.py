@@ -127,6 +127,11 @@ class Step:
     notice: str = ""
 
     @property
+    def done(self) -> int:
+        """Tiles that are done, over all steps, of `steps` times `tiles`."""
+        return min(self.step * self.tiles + self.tile % self.tiles, self.steps * self.tiles)
+
+    @property
     def preview(self) -> Image.Image | None:
         """The expected picture as of now, decoded when asked for; None between the ends of denoising steps."""
         return None if self.picture is None else self.picture()

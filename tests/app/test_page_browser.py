@@ -15,7 +15,7 @@ from app import controls
 from mmsr_core.images import read_recipe
 from mmsr_core.recipe import Recipe
 from mmsr_core.settings import Settings
-from tests.app.visitor import choose, download, give_photo, open_fold, paint, run, set_dial, set_number, visit
+from tests.app.visitor import begin, choose, download, give_photo, open_fold, paint, run, set_dial, set_number, visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -62,9 +62,7 @@ def test_upload_paint_switch_off_steer_run_download_and_restore(
 
 def test_stop_frees_the_device_and_keeps_the_page(page: Page, photo_file: Path):
     give_photo(page, photo_file)
-    set_number(page, "steps", 100)
-    page.locator("#run").click()
-    expect(page.locator("#status")).to_contain_text("of 100")
+    begin(page)
     page.locator("#stop").click()
     expect(page.locator("#status")).to_contain_text("Stopped")
     expect(page.locator("#run")).to_be_enabled()

@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from mmsr_core.images import read_recipe
 from mmsr_core.recipe import Recipe
-from tests.app.visitor import choose, download, give_photo, open_fold, paint, run, set_number, visit
+from tests.app.visitor import begin, choose, download, give_photo, open_fold, paint, run, set_number, visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -116,9 +116,7 @@ def test_stop_while_waiting_frees_the_page_at_once(
     give_photo(page, photo_file)
     other = visit(context, address)
     give_photo(other, photo_file)
-    set_number(page, "steps", 100)
-    page.locator("#run").click()
-    expect(page.locator("#status")).to_contain_text("of 100")
+    begin(page)
     other.locator("#run").click()
     expect(other.locator("#status")).to_contain_text("Waiting")
     other.locator("#stop").click()

@@ -63,6 +63,13 @@ def run(page: Page, steps: int = 1) -> None:
     expect(page.locator("#save")).to_be_enabled()
 
 
+def begin(page: Page) -> None:
+    """Start a run that lasts, and wait until it is under way."""
+    set_number(page, "steps", 100)
+    page.locator("#run").click()
+    expect(page.locator("#status")).to_contain_text("of 100")
+
+
 def download(page: Page, button: str, folder: Path) -> Path:
     """Press a button that hands over a file."""
     with page.expect_download(timeout=SLOW) as caught:
