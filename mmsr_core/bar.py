@@ -14,7 +14,8 @@ class Bar:
     """tqdm over the tiles of all steps of the photo at hand."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        self.jobs, self.job, self.bar = list(jobs), None, None
+        self.numbers = {job: number for number, job in enumerate(jobs, 1)}
+        self.job, self.bar = None, None
 
     def __enter__(self) -> Bar:
         return self
@@ -31,6 +32,6 @@ class Bar:
 
         if job is not self.job:
             self.close()
-            title = f"{self.jobs.index(job) + 1}/{len(self.jobs)} {job.source.name}"
+            title = f"{self.numbers[job]}/{len(self.numbers)} {job.source.name}"
             self.job, self.bar = job, tqdm(total=step.steps * step.tiles, desc=title, unit="tile", leave=False)
         self.bar.update(max(0, step.done - self.bar.n))

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from huggingface_hub import HfApi, ModelCard, ModelCardData
 
+from mmsr_core.weights import check_weights
+
 if TYPE_CHECKING:
     from mmsr_core.pipeline import MMSRPipeline
 
@@ -74,8 +76,7 @@ def publish(
     Raises:
         ValueError: no weights in it.
     """
-    if not (folder / "model_index.json").exists():
-        raise ValueError(f"weights: got {folder.name} without model_index.json, wanted a folder saved by training")
+    check_weights("weights", folder)
     hub = HfApi(token=token)
     repo = hub.create_repo(repo, private=private, exist_ok=True).repo_id
     if not (folder / CARD).exists() and (folder / OWN_CARD).exists():

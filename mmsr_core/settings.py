@@ -132,14 +132,19 @@ class Settings:
         return cls(**values)
 
     @classmethod
-    def from_json(cls, text: str) -> Settings:
+    def from_json(cls, text: str, defaults: Settings | None = None) -> Settings:
+        """A JSON object of some settings; the others are those of `defaults`.
+
+        Raises:
+            ValueError: no JSON object, or as `from_dict`.
+        """
         try:
             values = json.loads(text)
         except json.JSONDecodeError as error:
             raise ValueError(f"settings: got text that is not JSON ({error}), wanted a JSON object") from None
         if not isinstance(values, dict):
             raise ValueError(f"settings: got a JSON {type(values).__name__}, wanted a JSON object")
-        return cls.from_dict(values)
+        return cls.from_dict(values if defaults is None else {**defaults.to_dict(), **values})
 
     def __reduce__(self) -> tuple:
         return Settings.from_dict, (self.to_dict(),)  # a mapping proxy alone can be neither pickled nor copied

@@ -14,7 +14,7 @@ from PIL import Image
 from mmsr_core import memory
 from mmsr_core.hub import fetch
 from mmsr_core.memory import pick_device
-from mmsr_core.modalities import MODALITIES
+from mmsr_core.modalities import MODALITIES, Edited, Modalities
 from mmsr_core.modalities.palette import BUNDLED, Palette, named
 from mmsr_core.modalities.readers import Access, Readers
 from mmsr_core.outcome import Info, Plan, Result, Step
@@ -22,6 +22,7 @@ from mmsr_core.pace import Countdown, Pace, cells
 from mmsr_core.placement import place
 from mmsr_core.presets import Preset, preset
 from mmsr_core.settings import Settings
+from mmsr_core.weights import check_weights, weights_hash
 
 if TYPE_CHECKING:
     from mmsr_core.pipeline import MMSRPipeline
@@ -45,7 +46,6 @@ class Upscaler:
         self, pipeline: MMSRPipeline, row: Preset, folder: Path, device: str, models: Mapping[str, str] | None = None
     ) -> None:
         from mmsr_core.cleanup import Cleaner
-        from mmsr_core.weights import weights_hash
 
         streamed = place(pipeline, device)
         self.pipeline, self.folder, self.device = pipeline, folder, device
@@ -96,8 +96,7 @@ class Upscaler:
                 f"{row.title}: got no weights, wanted a folder of trained ones; nobody has released any yet"
             )
         folder = fetch(row.weights if weights is None else weights)
-        if not (folder / "model_index.json").exists():
-            raise ValueError(f"weights: got {folder.name} without model_index.json, wanted a folder saved by training")
+        check_weights("weights", folder)
         import torch
 
         from mmsr_core.pipeline import MMSRPipeline
@@ -171,13 +170,13 @@ class Upscaler:
             self.restore(Image.new("RGB", (64, 64), "gray"), {}, settings)
 
     def stream(
-        self, image: Image.Image, modalities: Mapping[str, Image.Image | str], settings: Settings
+        self, image: Image.Image, modalities: Modalities, settings: Settings
     ) -> Iterator[Step]:
         """Restores step by step; the last `Step` carries the `Result`. Closing the generator cancels.
 
         Args:
             image: RGB, at least 16 px a side.
-            modalities: name -> map or text; a missing name is the null token.
+            modalities: name -> map, `Edited` map or text; a missing name is the null token.
 
         Raises:
             ValueError: a picture that is too small, an unknown modality or a map of a wrong kind.
@@ -262,7 +261,7 @@ class Upscaler:
     def restore(
         self,
         image: Image.Image,
-        modalities: Mapping[str, Image.Image | str],
+        modalities: Modalities,
         settings: Settings,
         progress: Callable[[Step], None] | None = None,
     ) -> Result:
@@ -283,7 +282,7 @@ class Upscaler:
         return tuple(round(value) for value in (tile.x * factor, tile.y * factor, *cut))
 
 
-def check(modalities: Mapping[str, Image.Image | str], palette: Palette = BUNDLED) -> dict[str, Image.Image | str]:
+def check(modalities: Modalities, palette: Palette = BUNDLED) -> dict[str, Image.Image | str | Edited]:
     """Every modality in the exact form that the model expects, in token order.
 
     Raises:

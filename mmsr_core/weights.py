@@ -1,4 +1,4 @@
-"""Sets of weights on the disk: how they are saved, and the hash that names them.
+"""Sets of weights on the disk: how they are told and saved, and the hash that names them.
 
 `python -m mmsr_core.weights build ...` assembles the first checkpoint of `sd2` (`build.py`).
 """
@@ -8,8 +8,28 @@ from __future__ import annotations
 import hashlib
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmsr_core.pipeline import MMSRPipeline
+if TYPE_CHECKING:
+    from mmsr_core.pipeline import MMSRPipeline
+
+INDEX = "model_index.json"  # what a folder with a whole pipeline has
+
+
+def check_weights(name: str, folder: Path, needed: tuple[str, ...] = (INDEX,)) -> None:
+    """Refuses a folder that holds something else, before diffusers reads it or asks the hub for what it lacks.
+
+    Args:
+        name: what the folder was given as.
+        needed: files that have to be in it.
+
+    Raises:
+        ValueError: one of them is not there.
+    """
+    for file in needed:
+        if not (folder / file).exists():
+            wanted = "a folder of weights as training or `python -m mmsr_core.weights build` saves it"
+            raise ValueError(f"{name}: got {folder.absolute().name} without {file}, wanted {wanted}")
 
 
 def save_half(pipeline: MMSRPipeline, folder: Path) -> None:

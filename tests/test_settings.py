@@ -13,6 +13,23 @@ def test_json_round_trip():
     assert Settings.from_json(settings.to_json()) == settings
 
 
+def test_what_json_leaves_out_comes_from_the_defaults():
+    defaults = Settings(steps=20, temperature={"depth": 0.7}, color="adain")
+    assert Settings.from_json('{"weight": 6, "color": "none"}', defaults) == defaults.with_(weight=6, color="none")
+    assert Settings.from_json('{"temperature": {"edge": 2}}', defaults).temperature == {"edge": 2}
+    assert Settings.from_json("{}", defaults) == defaults != Settings.from_json("{}") == Settings()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"wieght": 2}', '{"weight": 99}'])
+def test_json_is_refused_in_the_same_words_with_defaults(text):
+    said = []
+    for given in ((text,), (text, Settings(steps=20))):
+        with pytest.raises(ValueError) as error:
+            Settings.from_json(*given)
+        said.append(str(error.value))
+    assert said[0] == said[1] and "wanted" in said[0]
+
+
 def test_defaults_are_valid_and_frozen():
     with pytest.raises(FrozenInstanceError):
         Settings().weight = 3

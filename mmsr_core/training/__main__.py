@@ -7,6 +7,8 @@ from argparse import ArgumentParser, Namespace
 from importlib import import_module
 from pathlib import Path
 
+from mmsr_core.weights import INDEX, check_weights
+
 STAGES = {
     "prepare": ("data", "decode photos, labels and captions into arrays"),
     "students": ("students", "depth and segmentation networks"),
@@ -22,6 +24,18 @@ STAGES = {
     "sd2": ("sd2", "connector and U-Net of the paper's size, on many GPUs"),
 }
 INPUTS = ("parts", "weights", "init", "connector", "base", "tokenizer", "teacher", "perceptual_weights")
+ONE = ("config.json",)  # what a folder with one network has
+READ = ("vq/config.json", "tokenizer/tokenizer_config.json", "text_encoder/config.json")  # what makes tokens
+NEEDED = {  # files that have to be in a stage's folders of weights
+    "text": {"tokenizer": ("tokenizer_config.json",)},
+    "tokens": {"weights": ("vq/config.json",)},
+    "base": {"init": ONE},
+    "codec": {"base": ONE},
+    "steering": {"parts": READ, "init": ONE},
+    "diffusion": {"parts": ("codec/config.json", *READ), "init": (INDEX,), "connector": ONE},
+    "prepare-sd2": {"weights": (INDEX,)},
+    "sd2": {"parts": (INDEX,)},
+}
 
 
 def main(argv: list[str]) -> None:
@@ -38,19 +52,22 @@ def main(argv: list[str]) -> None:
     stage.add_arguments(parser)
     args = parser.parse_args(argv[1:])
     try:
-        check_inputs(args)
+        check_inputs(argv[0], args)
         stage.main(args)
     except ValueError as error:
         raise SystemExit(f"{error}.") from None
 
 
-def check_inputs(args: Namespace) -> None:
-    """Raises ValueError where a path is not there: of a folder that is missing, diffusers would ask the hub."""
+def check_inputs(stage: str, args: Namespace) -> None:
+    """Raises ValueError where a path is not there, so that diffusers would ask the hub, or holds something else."""
     for name in INPUTS:
         path = getattr(args, name, None)
-        if isinstance(path, Path) and not path.exists():
-            flag = f"--{name.replace('_', '-')}"
+        if not isinstance(path, Path):
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        if not path.exists():
             raise ValueError(f"{flag}: got {path}, which is not there, wanted an existing folder or file")
+        check_weights(flag, path, NEEDED.get(stage, {}).get(name, ()))
 
 
 if __name__ == "__main__":

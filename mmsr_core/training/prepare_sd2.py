@@ -40,7 +40,6 @@ from mmsr_core.presets import PRESETS
 from mmsr_core.team import Team
 from mmsr_core.tokens import map_ids, render_map
 from mmsr_core.training.degradation import Degradation
-from mmsr_core.training.sd2 import check_parts
 from mmsr_core.training.shards import ShardSet, ShardWriter, shard_names
 from mmsr_core.training.sources import Source, source
 
@@ -183,7 +182,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
-    check_parts("--weights", args.weights)
     team = Team.here()
     device = pick_device(team.device(args.device))
     config = MMSRPipeline.load_config(args.weights)

@@ -13,8 +13,10 @@ import torch
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from app import ui
+from app import ui, wiring
 from app.engine import Engine, Options
+from app.page import Page as Widgets
+from app.visit import Visit
 from tests.app.visitor import visit
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -36,6 +38,24 @@ expect.set_options(timeout=60_000)
 def engine() -> Engine:
     torch.set_num_threads(1)  # the browser needs the other core
     return Engine(Options(preset="tiny", device="cpu", max_megapixels=1.0))
+
+
+@pytest.fixture(scope="session")
+def widgets(engine: Engine) -> Widgets:
+    """The widgets of a page that nobody visits, for handlers that are called without a browser."""
+    found, wire = [], wiring.wire
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wiring, "wire", lambda demo, engine, page: found.append(page) or wire(demo, engine, page))
+        ui.build(engine)
+    return found[0]
+
+
+@pytest.fixture
+def guest() -> Iterator[Visit]:
+    """A visit of that page."""
+    visit = Visit()
+    yield visit
+    visit.close()
 
 
 @pytest.fixture(scope="session")

@@ -116,12 +116,34 @@ def test_a_path_that_is_not_there_is_refused_in_a_sentence(stage: str, tmp_path:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("stage", ["sd2", "prepare-sd2"])
-def test_a_folder_without_a_pipeline_is_refused_in_a_sentence(stage: str, tmp_path: Path, monkeypatch) -> None:
+OTHER_FILES = {
+    "sd2": (["--parts", "photos", "--data", "."], "--parts", "model_index.json"),
+    "prepare-sd2": (["--weights", "photos", "--data", ".", "--out", "out"], "--weights", "model_index.json"),
+    "tokens": (["--weights", "photos"], "--weights", "vq/config.json"),
+    "base": (["--perceptual-weights", ".", "--init", "photos", "--out", "out"], "--init", "config.json"),
+    "codec": (["--base", "photos", "--out", "out"], "--base", "config.json"),
+    "text": (["--tokenizer", "photos", "--out", "out"], "--tokenizer", "tokenizer_config.json"),
+    "steering": (["--parts", "photos", "--out", "out"], "--parts", "vq/config.json"),
+    "diffusion": (["--parts", "photos", "--perceptual-weights", ".", "--out", "out"], "--parts", "codec/config.json"),
+    "diffusion init": (["--init", "photos"], "--init", "model_index.json"),
+    "diffusion connector": (["--connector", "photos"], "--connector", "config.json"),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_FILES)
+def test_a_folder_of_other_files_is_refused_in_a_sentence(
+    case: str, tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by a traceback of diffusers, and before anything is written."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
-    with pytest.raises(SystemExit, match="got photos without model_index.json, wanted the folder that"):
-        main([stage, *(word.replace("PATH", "photos") for word in WANTED[stage])])
+    (tmp_path / "photos" / "a.jpg").touch()
+    words, flag, missing = OTHER_FILES[case]
+    stage, *more = case.split()
+    given = ["--parts", str(tiny_folder), "--perceptual-weights", "."] if more else []
+    with pytest.raises(SystemExit, match=f"^{flag}: got photos without {missing}, wanted a folder of [^\\n]*$"):
+        main([stage, *given, *words])
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
 def test_help_is_no_error(capsys: pytest.CaptureFixture) -> None:
