@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import controls, texts
+from app import controls, part, texts
 from app.engine import Engine
 from app.page import Page
 from app.visit import Visit, of
@@ -56,12 +56,21 @@ class Handlers:
         size = visit.photo.rgb.size
         return texts.plan(size, self.engine.upscaler().plan(size, settings))
 
-    def planned(self, visit: Visit | None, *values: Any) -> Changes:
-        """The cost line for what the widgets say now, or what is wrong with it."""
+    def plans(self, visit: Visit, settings: Settings, place: Any = None) -> Changes:
+        """The cost of the whole photo, and of the part under the frame; without a `place` it is in the middle."""
+        changes = {self.page.plan: self.plan(visit, settings), self.page.part_plan: ""}
+        if visit.photo is not None and self.engine.ready:
+            left, _, right, _ = part.read(place, visit.photo.rgb.size)
+            cost = self.engine.upscaler().plan((right - left, right - left), settings)
+            changes[self.page.part_plan] = texts.part_plan(cost)
+        return changes
+
+    def planned(self, visit: Visit | None, place: Any, *values: Any) -> Changes:
+        """The cost lines for what the widgets say now, or what is wrong with it."""
         if visit is None:
             return {self.page.plan: texts.PLAN_EMPTY}
         try:
-            return {self.page.plan: self.plan(visit, controls.read(values).settings)}
+            return self.plans(visit, controls.read(values).settings, place)
         except ValueError as error:
             return {self.page.plan: texts.notice(texts.sentence(error), "bad")}
 

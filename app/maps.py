@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image, ImageOps
 
-from app import controls, handlers, texts, views, widgets
+from app import controls, handlers, part, texts, views, widgets
 from app.handlers import Changes, Handlers, guarded, guarded_stream
 from app.intake import taken
 from app.job import Job
@@ -33,8 +33,8 @@ class Maps(Handlers):
         """A new photo: what was read from the old one goes, what was made by hand stays and becomes stale."""
         if given is None:
             self.forget(visit)
-            gone = {self.page.photo_line: "", self.page.plan: texts.PLAN_EMPTY}
-            return {**gone, **self.cards(visit), **self.protection(visit)}
+            gone = {self.page.photo_line: "", self.page.part: None, self.page.part_plan: ""}
+            return {**gone, self.page.plan: texts.PLAN_EMPTY, **self.cards(visit), **self.protection(visit)}
         try:
             photo, note = taken(given, self.engine.options.max_pixels)
         except ValueError as error:
@@ -49,9 +49,9 @@ class Maps(Handlers):
         if visit.photo is not None:  # a recipe may have come before its photo
             self.forget(visit)
         visit.photo = photo
-        changes: Changes = {self.page.photo: views.boxed(photo)}
+        changes: Changes = {self.page.photo: views.boxed(photo), self.page.part: part.shown(photo)}
         changes |= {self.page.photo_line: texts.photo_line(photo)}
-        changes |= {self.page.plan: self.plan(visit, controls.read(values).settings)}
+        changes |= self.plans(visit, controls.read(values).settings)
         for name in NAMES:
             changes |= self.card(visit, name)
         said = " ".join(part for part in (note, stale_note(visit)) if part)
@@ -104,7 +104,8 @@ class Maps(Handlers):
                 return
             slot.set(value, "auto")
             yield self.card(visit, name) | ({self.page.notice: texts.notice(" ".join(said))} if said else {})
-        yield {self.page.photo_line: texts.photo_line(photo, upscaler.cleaner.damage(photo.rgb))}
+        if names:
+            yield {self.page.photo_line: texts.photo_line(photo, upscaler.cleaner.damage(photo.rgb))}
 
     def ready(self, visit: Visit, job: Job) -> Iterator[Changes]:
         """What Run and Compare do first: read what is missing of the photo.

@@ -57,6 +57,10 @@ class Page:
         """Inputs for `controls.read`."""
         return [*self.settings.values(), self.new_seed]
 
+    def plans(self) -> list[Any]:
+        """The cost lines."""
+        return [self.plan, self.part_plan]
+
     def read(self) -> list[Any]:
         """What reading the photo changes."""
         return [self.notice, self.status, self.photo_line, *self.card_outputs()]

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import controls, texts, views
+from app import controls, part, texts, views
 from app.handlers import Changes, Handlers, guarded
 from app.intake import taken
 from app.maps import Maps
@@ -17,7 +17,8 @@ from app.run import Run
 from app.starts import KEPT, STARTS, SUFFIXES
 from app.visit import Slot, Visit
 from app.widgets import Upload
-from mmsr_core.images import read_recipe
+from mmsr_core.images import Photo, read_recipe
+from mmsr_core.modalities.given import Edited
 from mmsr_core.recipe import Recipe
 from mmsr_core.settings import Settings
 
@@ -72,9 +73,11 @@ class Restore(Handlers):
         """Settings, seed and maps of a recipe; the photo too where this session knows it."""
         recipe = Recipe.from_json(text)
         changes: Changes = self.settings(recipe.used_settings(), new_seed=False)
-        known = next((run.photo for run in visit.history if recipe.fits(run.photo.rgb)), None)
+        known = next((run for run in visit.history if recipe.fits(run.photo.rgb)), None)
         if (visit.photo is None or not recipe.fits(visit.photo.rgb)) and known is not None:
-            changes |= self.maps.use(visit, known, "", *controls.write(recipe.settings), False)
+            if known.whole is not None:
+                return {**changes, **self.of_part(visit, recipe, known.whole.photo)}
+            changes |= self.maps.use(visit, known.photo, "", *controls.write(recipe.settings), False)
         for name, slot in visit.slots.items():
             _restore_slot(slot, recipe, name)
         visit.mask = recipe.region()
@@ -84,22 +87,37 @@ class Restore(Handlers):
         changes |= self.maps.protection(visit)
         return {**changes, self.page.notice: texts.notice(note)}
 
+    def of_part(self, visit: Visit, recipe: Recipe, photo: Photo) -> Changes:
+        """What a part of a photo has to say about the whole: nothing of its maps."""
+        changes: Changes = {}
+        if visit.photo is not photo:
+            changes = self.maps.use(visit, photo, "", *controls.write(recipe.settings), False)
+        for name, slot in visit.slots.items():
+            slot.on = recipe.sources.get(name, "off") != "off"
+        changes |= {self.page.plan: self.plan(visit, recipe.settings), **self.maps.cards(visit)}
+        return {**changes, self.page.notice: texts.notice(texts.PART_RESTORED)}
+
     @guarded
     def choose(self, visit: Visit, event: gr.EventData) -> Changes:
-        """A run of the history: its photo, maps, settings and result."""
+        """A run of the history: its photo, maps, settings and result; of a part the whole photo with its maps."""
         position = int(event.index)
         if not 0 <= position < len(visit.history):
             return None
         run = visit.history[position]
-        if visit.photo is not run.photo:
-            visit.reference = None
-        visit.photo, visit.mask, visit.finished = run.photo, run.mask, run
-        visit.slots = {name: copy.copy(slot) for name, slot in run.slots.items()}
         changes = self.settings(run.settings.with_(seed=run.result.seed), new_seed=False)
+        whole = run if run.whole is None else run.whole
+        if visit.photo is not whole.photo:
+            visit.reference = None
+        if visit.photo is not whole.photo or whole is run:  # a part does not know what is wrong with the whole
+            damage = None if whole.result is None else whole.result.damage
+            changes |= {self.page.photo_line: texts.photo_line(whole.photo, damage)}
+        visit.photo, visit.mask, visit.finished = whole.photo, whole.mask, run
+        visit.slots = {name: copy.copy(slot) for name, slot in whole.slots.items()}
+        shown = part.shown(whole.photo, run.box)
         changes |= {
-            self.page.photo: views.boxed(run.photo),
-            self.page.photo_line: texts.photo_line(run.photo, run.result.damage),
-            self.page.plan: self.plan(visit, run.settings),
+            self.page.photo: views.boxed(whole.photo),
+            self.page.part: shown,
+            **self.plans(visit, run.settings, shown),
             **self.maps.cards(visit),
             **self.maps.protection(visit),
             **self.run.finished(visit),
@@ -155,7 +173,9 @@ def _restore_slot(slot: Slot, recipe: Recipe, name: str) -> None:
     if slot.extractor != recipe.extractors.get(name):
         slot.extractor, slot.stale = recipe.extractors.get(name), slot.value is not None
     if name in recipe.maps:
-        slot.set(recipe.map(name), "file")
+        given = recipe.map(name)
+        value, slot.extracted = given if isinstance(given, Edited) else (given, None)
+        slot.set(value, "file")
     elif source not in ("off", "auto") and recipe.caption is not None:
         slot.set(recipe.caption, "file")
     elif source == "auto" and slot.made_by_hand:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from app import controls, texts, views
+from app import controls, part, texts, views
 from app.handlers import Changes, guarded
 from app.job import Job, work
 from app.maps import Maps
@@ -20,6 +20,7 @@ from app.visit import Finished, Visit, modalities
 from mmsr_core import compare
 from mmsr_core.evaluation import metrics
 from mmsr_core.images import Photo, encode, open_photo
+from mmsr_core.modalities.given import now
 from mmsr_core.recipe import Recipe, record
 from mmsr_core.settings import Settings
 
@@ -35,7 +36,7 @@ class Run(Job):
 
     @property
     def starters(self) -> list[gr.Button]:
-        return [self.page.run]
+        return [self.page.run, self.page.run_part]
 
     @property
     def stopper(self) -> gr.Button:
@@ -43,11 +44,22 @@ class Run(Job):
 
     @work
     def run(self, visit: Visit, *values: Any) -> Iterator[Changes]:
+        """The whole photo."""
+        yield from self.made(visit, values)
+
+    @work
+    def run_part(self, visit: Visit, place: Any, *values: Any) -> Iterator[Changes]:
+        """The part inside the frame, which stands at `place`; its maps are those of the whole photo."""
+        yield from self.made(visit, values, place or {})
+
+    def made(self, visit: Visit, values: Sequence[Any], place: Any = None) -> Iterator[Changes]:
         """Extract what is missing, sample, show. The sampler is closed whatever happens, which frees the device."""
         wanted = controls.read(values)
         settings = wanted.settings.with_(seed=None) if wanted.new_seed else wanted.settings
         yield from self.maps.ready(visit, self)
         run = self.snapshot(visit, settings)
+        if place is not None:
+            run = part.cut(run, part.read(place, run.photo.rgb.size))
         steps = self.engine.upscaler().stream(run.photo.rgb, modalities(run.slots), settings)
         try:
             for step in steps:
@@ -60,7 +72,8 @@ class Run(Job):
         finally:
             steps.close()
         yield {**self.finished(visit), self.page.status: "", self.page.history: self.shelf(visit)}
-        yield {self.page.seed: visit.seed, self.page.plan: self.plan(visit, settings)}
+        plans = {self.page.plan: self.plan(visit, settings)} if place is None else self.plans(visit, settings, place)
+        yield {self.page.seed: visit.seed, **plans}
 
     def snapshot(self, visit: Visit, settings: Settings) -> Finished:
         """What the run is made from, so that later edits do not change the history."""
@@ -81,17 +94,18 @@ class Run(Job):
         image = picture(run)
         labels, images = ["Plain upscale (bicubic)", "Result"], [run.result.bicubic, image]
         images = [views.on_checks(one, run.photo.alpha) for one in images]
-        if visit.reference is not None:
-            reference = visit.reference.resize(image.size, Image.Resampling.LANCZOS)
-            labels, images = [*labels, "Reference"], [*images, reference]
-        numbers = tabled(image, run.photo, visit.reference)
+        reference = part.reference(visit.reference, run)
+        if reference is not None:
+            resized = reference.resize(image.size, Image.Resampling.LANCZOS)
+            labels, images = [*labels, "Reference"], [*images, resized]
+        numbers = tabled(image, run.photo, reference)
         fidelity = compare.fidelity(image, run.photo.rgb)
         error = views.heat(fidelity.map).resize(image.size, Image.Resampling.NEAREST)
         overlay = {"label": "Shrunk-back error", "src": views.data_url(error, lossless=False), "pair": None}
         shown = views.Comparison(labels, images, run.result.tiles, extra_overlays=[overlay])
         return {
             self.page.viewer: shown.value(0, 1),
-            self.page.readout: texts.readout(run.result, numbers),
+            self.page.readout: texts.readout(run.result, numbers, texts.part_of(run)),
             self.page.attention: views.attention_bar(run.result.attention) if run.result.attention else "",
             self.page.save: gr.Button(interactive=True),
             self.page.bundle: gr.Button(interactive=True),
@@ -103,7 +117,7 @@ class Run(Job):
             {
                 "src": views.thumb(run.result.sampled),
                 "title": texts.run_title(run),
-                "note": texts.run_note(run.settings),
+                "note": texts.run_note(run),
             }
             for run in visit.history
         ]
@@ -166,7 +180,7 @@ class Run(Job):
         with zipfile.ZipFile(path, "w") as bundle:
             bundle.write(result, result.name)
             bundle.writestr("recipe.json", recipe(run).to_json())
-            for name, value in {**modalities(run.slots), **({"protect": run.mask} if run.mask else {})}.items():
+            for name, value in {**now(modalities(run.slots)), **({"protect": run.mask} if run.mask else {})}.items():
                 if isinstance(value, str):
                     bundle.writestr(f"{name}.txt", value)
                 else:

@@ -26,6 +26,12 @@ BATCH_LINE = (
     "Edited maps belong to their photo and are not used here.</p>"
 )
 MASK_EMPTY = "Load a photo first"
+PART_TITLE = "Try a part first"
+PART_EMPTY = "Load a photo, then choose a part of it here"
+PART_FRAME = "Part of the photo to try. Arrow keys move it, with Shift by one pixel."
+PART_SIDE = "Side of the part"
+PART_RUN = "Run this part"
+PART_RESTORED = "Settings and seed of a part restored; the maps are those of the whole photo."
 BADGES = {
     "none": ("empty", "Nothing extracted yet"),
     "auto": ("auto", "Extracted from the photo"),
@@ -60,6 +66,10 @@ before the run.
   branch; *cfg* uses the text alone. The Compare tab shows them side by side at the same seed.
 * **Clean-up** takes noise and JPEG blocks that can be measured in the photo out of it before it is enlarged; under the
   photo stands what was found. 0 leaves them, more than 1 takes out more than was measured.
+* **Edits** act where the map differs from the one that was read from the photo, and leave the rest as it was. They show
+  the more the lower the temperature of that map is.
+* **Try a part first** runs the settings on a small square of the photo, with what the maps of the whole photo say
+  there. It shows how the result will look; its pixels are not those of the whole run.
 * **Protect a region** keeps the plain upscale there, for faces or text that must not change.
 
 ### Nothing is lost
@@ -147,6 +157,20 @@ def plan(size: tuple[int, int], plan: Any) -> str:
     return f'<p class="plan">{" ".join(facts)}</p>{warnings}'
 
 
+def part_plan(plan: Any) -> str:
+    """The cost of a part, before the click."""
+    width, height = plan.output_size
+    return f'<p class="plan"><span>→ {width} × {height}</span> <span>about {seconds(plan.seconds)}</span></p>'
+
+
+def part_of(run: Any) -> str:
+    """Which part of its photo a run is of, "" for the whole."""
+    if run.box is None:
+        return ""
+    left, top, right, bottom = run.box
+    return f"{right - left} × {bottom - top} px at {left}, {top}"
+
+
 def seconds(value: float) -> str:
     if value < 1:
         return "1 s"
@@ -200,9 +224,10 @@ def legend(rows: Sequence[tuple[Any, float]]) -> str:
     return f'<ul class="legend" aria-label="Classes present">{items}</ul>'
 
 
-def readout(run: Any, numbers: Mapping[str, float]) -> str:
-    """The numbers under a result."""
-    facts = {"Sampling": f"{run.seconds:.1f} s", "Seed": str(run.seed)}
+def readout(run: Any, numbers: Mapping[str, float], part: str = "") -> str:
+    """The numbers under a result; `part` says where it was not the whole photo."""
+    facts = {"Part of the photo": part} if part else {}
+    facts |= {"Sampling": f"{run.seconds:.1f} s", "Seed": str(run.seed)}
     facts |= {"Cleaned of": run.cleaned} if run.cleaned else {}
     facts |= {name: f"{value:.3g}" for name, value in numbers.items()}
     rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
@@ -216,14 +241,17 @@ def run_title(run: Any) -> str:
     settings = run.settings
     dials = ", ".join(f"{name} {value:g}" for name, value in settings.temperature.items())
     off = [name for name, slot in run.slots.items() if not slot.on]
-    parts = [f"{settings.guidance} w {settings.weight:g}", f"{settings.steps} steps", f"x{settings.scale}"]
+    parts = [f"part {part_of(run)}"] if run.box else []
+    parts += [f"{settings.guidance} w {settings.weight:g}", f"{settings.steps} steps", f"x{settings.scale}"]
     parts += [f"seed {run.result.seed}"] + ([dials] if dials else []) + ([f"without {', '.join(off)}"] if off else [])
     return " · ".join(parts)
 
 
-def run_note(settings: Settings) -> str:
+def run_note(run: Any) -> str:
     """The few words under a run in the history: what differs from the defaults, and the weight."""
-    plain, found = Settings(), [f"w {settings.weight:g}"]
+    settings, plain = run.settings, Settings()
+    found = ["part"] if run.box else []
+    found += [f"w {settings.weight:g}"]
     found += [settings.guidance] if settings.guidance != plain.guidance else []
     found += [f"{name} {value:g}" for name, value in settings.temperature.items()]
     found += [f"×{settings.scale}"] if settings.scale != plain.scale else []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from app import api, controls, examples, texts, visit, widgets, wiring
+from app import api, controls, examples, part, texts, visit, widgets, wiring
 from app.engine import Engine
 from app.page import Card, Page
 from app.starts import OWN, STARTS, SUFFIXES
@@ -84,6 +84,11 @@ def _left(page: Page) -> None:
             page.add(photo=widgets.photo_box())
             page.add(photo_line=gr.HTML("", elem_id="photo-line"))
             page.add(as_photo=gr.Button("Upscale this picture instead", visible=False, size="sm"))
+            with gr.Accordion(texts.PART_TITLE, open=False, elem_id="part-fold"):
+                page.add(part=widgets.part("part", part.SIDES))
+                with gr.Row(elem_classes="tight"):
+                    page.add(run_part=gr.Button(texts.PART_RUN, size="sm", elem_id="run-part"))
+                    page.add(part_plan=gr.HTML("", elem_id="part-plan"))
             page.add(examples=widgets.shelf("examples", "No examples bundled."))
             page.examples.value = examples.shelf()
         with gr.Column(elem_id="pane-steer", elem_classes="pane"):

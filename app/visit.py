@@ -16,6 +16,7 @@ from PIL import Image
 from app.widgets import Upload
 from mmsr_core.images import Photo
 from mmsr_core.modalities import MODALITIES
+from mmsr_core.modalities.given import Edited
 from mmsr_core.settings import Settings
 
 HISTORY = 12  # runs kept per session
@@ -37,6 +38,12 @@ class Slot:
         if not self.on:
             return "off"
         return "stale" if self.stale else self.source
+
+    @property
+    def given(self) -> Image.Image | str | Edited | None:
+        """What the model gets: a map made by hand beside the one that was read, where there is one."""
+        maps = isinstance(self.value, Image.Image) and isinstance(self.extracted, Image.Image)
+        return Edited(self.value, self.extracted) if maps and self.value is not self.extracted else self.value
 
     @property
     def made_by_hand(self) -> bool:
@@ -71,11 +78,13 @@ class Finished:
     mask: Image.Image | None = None
     preset: str = ""
     weights_hash: str = ""
+    whole: Finished | None = None  # of a part: what it was cut from; it has no result
+    box: tuple[int, int, int, int] | None = None  # of a part: left, top, right, bottom in the whole photo, px
 
 
-def modalities(slots: Mapping[str, Slot]) -> dict[str, Image.Image | str]:
+def modalities(slots: Mapping[str, Slot]) -> dict[str, Image.Image | str | Edited]:
     """What the model gets: only what is on and there."""
-    return {name: slot.value for name, slot in slots.items() if slot.on and slot.value is not None}
+    return {name: slot.given for name, slot in slots.items() if slot.on and slot.value is not None}
 
 
 def _slots() -> dict[str, Slot]:

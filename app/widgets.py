@@ -1,12 +1,14 @@
 """The page's own widgets, each a `gr.HTML` driven by one file of `app/js/`.
 
 They exist where Gradio's stock widgets do not fit: a painter with exact colours, a before/after viewer with overlays,
-a logarithmic dial, a strip of pictures. All send `.input` (the shelf `.select`) only when the visitor acts.
+a logarithmic dial, a strip of pictures, a frame over the photo. All send `.input` (the shelf `.select`) only when the
+visitor acts.
 """
 
 from __future__ import annotations
 
 from abc import ABCMeta
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,11 @@ from app import texts
 from mmsr_core.modalities import palette
 
 SCRIPTS = Path(__file__).resolve().parent / "js"
-_SHARED = {"painter": ("dom", "radios", "zoom"), "viewer": ("dom", "zoom")}  # the helpers a widget's script stands on
+_SHARED = {  # the helpers a widget's script stands on
+    "painter": ("dom", "radios", "zoom"),
+    "viewer": ("dom", "zoom"),
+    "part": ("dom", "radios"),
+}
 _EDGE_TOOLS = (("Draw line", (255, 255, 255)), ("Erase line", (0, 0, 0)))
 _MASK_TOOLS = (("Protect", (255, 255, 255)), ("Release", (0, 0, 0)))
 _DEPTH_TOOLS = (
@@ -121,6 +127,12 @@ def dial(name: str, title: str, limits: tuple[float, float], ends: tuple[str, st
 def shelf(elem_id: str, empty: str) -> gr.HTML:
     """A strip of pictures; its value is a list of {"src", "title", "note"}; `.select` carries {"index"}."""
     return _widget("shelf", [], elem_id, empty=empty, elem_classes=["shelf-box"])
+
+
+def part(elem_id: str, sides: Sequence[int]) -> gr.HTML:
+    """The photo under a square frame that can be moved; its value is described at the top of `js/part.js`."""
+    said = {"title": texts.PART_FRAME, "choice": texts.PART_SIDE, "empty": texts.PART_EMPTY}
+    return _widget("part", None, elem_id, sides=list(sides), **said)
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,8 @@ def _suited(engine: Engine, page: Page) -> dict[Any, Any]:
 
 
 def _photo(page: Page, maps: Maps, restore: Restore) -> None:
-    own = [page.notice, page.photo, page.photo_line, page.plan, page.mask, page.mask_line, page.as_photo]
-    everything = [*own, *page.settings.values(), page.new_seed, *page.card_outputs()]
+    own = [page.notice, page.photo, page.photo_line, page.mask, page.mask_line, page.as_photo]
+    everything = [*own, *page.plans(), page.part, *page.settings.values(), page.new_seed, *page.card_outputs()]
     inputs = [page.visit, *page.values()]
 
     def example(visit: Visit, *args: Any):
@@ -154,9 +154,10 @@ def stop(page: Page, job: Job) -> None:
 
 
 def _steer(page: Page, maps: Maps, restore: Restore) -> None:
-    inputs = [page.visit, *page.values()]
+    inputs, latest = [page.visit, page.part, *page.values()], {**AT_ONCE, "trigger_mode": "always_last"}
     for key in ("scale", "steps", "guidance", "weight", "tile", "overlap"):
-        page.settings[key].change(maps.planned, inputs, page.plan, **AT_ONCE, trigger_mode="always_last")
+        page.settings[key].change(maps.planned, inputs, page.plans(), **latest)
+    page.part.input(maps.planned, inputs, page.plans(), **latest)
     page.mask.input(maps.protected, [page.visit, page.mask], [page.notice, page.mask_line], **QUIET)
     badges = [part for card in page.cards.values() for part in (card.on, card.badge)]
     outputs = [page.notice, page.plan, page.start_help, *page.settings.values(), page.new_seed, *badges]
@@ -173,10 +174,11 @@ def _steer(page: Page, maps: Maps, restore: Restore) -> None:
 
 def _run(page: Page, run: Run) -> None:
     shown = [page.viewer, page.readout, page.attention, page.save, page.bundle, page.save_recipe, page.history]
-    outputs = [*shown, page.seed, page.plan, page.photo_line, *page.card_outputs()]
-    start(page, run, page.run, run.run, [page.visit, *page.values()], outputs)
+    outputs = [*shown, page.seed, *page.plans(), page.photo_line, *page.card_outputs()]
+    for button, handler, place in ((page.run, run.run, []), (page.run_part, run.run_part, [page.part])):
+        start(page, run, button, handler, [page.visit, *place, *page.values()], outputs)
+        button.click(None, js="() => window.choosePane('result')", api_visibility="private")
     stop(page, run)
-    page.run.click(None, js="() => window.choosePane('result')", api_visibility="private")
 
 
 def _result(page: Page, maps: Maps, run: Run, restore: Restore) -> None:
@@ -188,7 +190,7 @@ def _result(page: Page, maps: Maps, run: Run, restore: Restore) -> None:
     download(page.bundle, page, run.bundle, [page.visit, page.form])
     download(page.save_recipe, page, run.save_recipe, [page.visit])
     settings = [*page.settings.values(), page.new_seed]
-    photo = [page.photo, page.photo_line, page.plan, page.mask, page.mask_line]
+    photo = [page.photo, page.photo_line, *page.plans(), page.part, page.mask, page.mask_line]
     restored = [page.notice, *settings, *photo, *page.card_outputs()]
     back = page.restore.upload(restore.upload, [page.visit, page.restore], restored, **QUIET)
     back.then(maps.extract_new, page.visit, page.read(), **ON_DEVICE)

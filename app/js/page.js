@@ -70,7 +70,7 @@
   // Leaving asks first, once there is something to lose: what was painted, written or made.
   let touched = false;
   document.addEventListener("click", (event) => {
-    if (event.target.closest?.(`${STARTS}, #worked, .paint-apply`)) touched = true;
+    if (event.target.closest?.(`${STARTS}, #run-part, #worked, .paint-apply`)) touched = true;
   }, true);
   document.addEventListener("input", (event) => { if (event.target.closest?.("#map-text")) touched = true; }, true);
   window.addEventListener("beforeunload", (event) => {
