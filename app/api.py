@@ -23,6 +23,7 @@ from app.widgets import Upload
 from mmsr_core import compare
 from mmsr_core.images import Photo, encode, open_map, open_photo
 from mmsr_core.modalities import MODALITIES
+from mmsr_core.modalities.given import beside
 from mmsr_core.outcome import SAID
 from mmsr_core.recipe import record
 from mmsr_core.settings import Settings
@@ -69,7 +70,8 @@ class Api:
             photo: the picture to enlarge.
             settings: JSON object with any of the settings, e.g. {"weight": 4, "seed": 1, "steps": 8}.
             caption: what the photo shows; empty to have it written.
-            depth: depth map, near is bright; empty to have it extracted.
+            depth: depth map, near is bright; empty to have it extracted. Maps act where they differ from what is
+                extracted.
             segmentation: segmentation map in palette colours; empty to have it extracted.
             edge: edge map, white on black; empty to have it extracted.
             off: modalities to leave out, comma-separated, of text, depth, segmentation, edge.
@@ -126,9 +128,7 @@ class Api:
 
     def wanted(self, settings: str | None) -> Settings:
         """JSON of some settings; the others are the preset's own."""
-        text = settings or "{}"
-        Settings.from_json(text)  # refuses what is no object
-        return Settings.from_dict({**self.engine.defaults.to_dict(), **json.loads(text)})
+        return Settings.from_json(settings or "{}", self.engine.defaults)
 
     def gather(self, photo: Photo, given: dict[str, Any], off: str) -> tuple[dict[str, Any], dict[str, str]]:
         """The modalities as given, the others extracted, those switched off left out."""
@@ -146,9 +146,11 @@ class Api:
                 given_map = open_map(value.path, value.name) if isinstance(value, Upload) else value
                 found[row.name] = row.checked(given_map, self.engine.upscaler().palette)
                 sources[row.name] = "uploaded" if row.kind == "map" else "edited"
+        upscaler = self.engine.upscaler()
+        found = beside(found, lambda name: upscaler.extract(photo.rgb, (name,))[name])
         missing = tuple(name for name in NAMES if name not in found and name not in left_out)
         if missing:
-            found |= self.engine.upscaler().extract(photo.rgb, missing)
+            found |= upscaler.extract(photo.rgb, missing)
         return {name: found[name] for name in NAMES if name in found}, sources
 
     def kept(self, data: bytes) -> str:

@@ -11,11 +11,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "Upscaler": "mmsr_core.upscaler",
     "Settings": "mmsr_core.settings",
+    "Edited": "mmsr_core.modalities.given",
     "Recipe": "mmsr_core.recipe",
     "open_photo": "mmsr_core.images",
     "save_photo": "mmsr_core.images",
 }
-__all__ = ["Recipe", "Settings", "Upscaler", "__version__", "open_photo", "save_photo"]
+__all__ = ["Edited", "Recipe", "Settings", "Upscaler", "__version__", "open_photo", "save_photo"]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmsr_core import __version__
 from mmsr_core.bar import Bar
-from mmsr_core.images import write_whole
+from mmsr_core.files import write_whole
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.readers import chosen
 from mmsr_core.presets import PRESETS

@@ -30,6 +30,8 @@ class ContextAttention:
             `text_bypass`), attended to on their own and added tanh(gate)-fold. None: one attention over all.
         alike: so many rows repeat themselves to the end, as branches do that have not heard their contexts yet;
             self-attention computes them once. None: no two rows are known to be alike.
+        edited: (B, 1, h, w) in 0..1 over the U-Net's input; the context is two of equal length, with the edits of the
+            maps and before them, and each place hears of both what the mask says. None: one context for all places.
     """
 
     def __call__(
@@ -43,6 +45,7 @@ class ContextAttention:
         grid: tuple[int, int] | None = None,
         gate: Tensor | None = None,
         alike: int | None = None,
+        edited: Tensor | None = None,
     ) -> Tensor:
         """hidden_states (B, N, C), encoder_hidden_states (B, M, D) or None -> (B, N, C)."""
         across = encoder_hidden_states is not None
@@ -58,10 +61,14 @@ class ContextAttention:
             key, value = cache[attn]
         else:
             key, value = _keys_values(attn, encoder_hidden_states if across else hidden_states)
-        if across and gate is not None:
-            out = _beside_text(query, key, value, gate)
+        gate = gate if across else None
+        if across and edited is not None:
+            (key, key_before), (value, value_before) = key.chunk(2, 2), value.chunk(2, 2)
+            before = _heard(query, key_before, value_before, gate)
+            share = _shrunk(edited, query.shape[2]).to(query.dtype)
+            out = torch.lerp(before, _heard(query, key, value, gate), share)
         else:
-            out = F.scaled_dot_product_attention(query, key, value)
+            out = _heard(query, key, value, gate)
         return attn.to_out[1](attn.to_out[0](rearrange(out, "b h n d -> b n (h d)")))
 
 
@@ -73,8 +80,10 @@ def _keys_values(attn: Attention, context: Tensor) -> tuple[Tensor, Tensor]:
     return _split(attn.to_k(context), attn.heads), _split(attn.to_v(context), attn.heads)
 
 
-def _beside_text(query: Tensor, key: Tensor, value: Tensor, gate: Tensor) -> Tensor:
-    """Attention to the text, plus gated attention to the latents that follow it. All (B, heads, tokens, d)."""
+def _heard(query: Tensor, key: Tensor, value: Tensor, gate: Tensor | None) -> Tensor:
+    """All (B, heads, tokens, d). With a gate: attention to the text, plus gated attention to the latents behind it."""
+    if gate is None:
+        return F.scaled_dot_product_attention(query, key, value)
     counts = [key.shape[2] - len(gate), len(gate)]
     (text_key, latent_key), (text_value, latent_value) = key.split(counts, 2), value.split(counts, 2)
     opened = latent_value * gate.tanh().to(value.dtype)[:, None]
@@ -82,9 +91,20 @@ def _beside_text(query: Tensor, key: Tensor, value: Tensor, gate: Tensor) -> Ten
     return heard + F.scaled_dot_product_attention(query, latent_key, opened)
 
 
+def _shrunk(mask: Tensor, count: int) -> Tensor:
+    """A mask (B, 1, h, w) for a level of `count` cells: (B, 1, count, 1)."""
+    shrink = _shrink(mask.shape[-2:], count)
+    return F.avg_pool2d(mask, shrink).flatten(2)[..., None]
+
+
+def _shrink(grid: tuple[int, int], count: int) -> int:
+    """By what factor both sides of the U-Net's grid are shrunk on a level of `count` cells."""
+    return round(math.sqrt(grid[0] * grid[1] / count))
+
+
 def _places(grid: tuple[int, int], x: Tensor) -> Tensor:
     """Position code of the N cells of a level whose grid is `grid` shrunk by the same factor on both sides."""
-    shrink = round(math.sqrt(grid[0] * grid[1] / x.shape[1]))
+    shrink = _shrink(grid, x.shape[1])
     places = grid_places(grid[0] // shrink, grid[1] // shrink, x.device)
     return position_code(places, x.shape[-1]).to(x.dtype)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,24 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
 from mmsr_core import memory
 from mmsr_core.compare import protect
+from mmsr_core.files import make_folder
+from mmsr_core.gather import gather, save_maps
 from mmsr_core.images import (
     READABLE,
     WRITABLE,
-    Photo,
     check_target,
-    encode,
-    open_map,
     open_photo,
     read_recipe,
     save_photo,
-    write_whole,
 )
-from mmsr_core.modalities import MODALITIES, Modality
-from mmsr_core.modalities.readers import Access
 from mmsr_core.outcome import SAID
 from mmsr_core.pace import Watch
 from mmsr_core.recipe import Recipe, record
@@ -68,15 +61,6 @@ class Outcome:
     state: str  # "done" or "failed"
     message: str  # one line for people
     result: Result | None = None
-
-
-@dataclass
-class Gathered:
-    """The modalities of one photo and where they came from."""
-
-    modalities: dict[str, Image.Image | str] = field(default_factory=dict)
-    sources: dict[str, str] = field(default_factory=dict)
-    extractors: dict[str, str] = field(default_factory=dict)
 
 
 def plan(source: Path, target: Path, form: str | None = None) -> list[Job]:
@@ -167,12 +151,12 @@ def restore_file(
     settings = order.settings
     photo = open_photo(job.source)
     check_target(job.target, tuple(side * settings.scale for side in photo.rgb.size))
-    _make_folder(job.target.parent)
+    make_folder(job.target.parent)
     say = lambda text: notify(f"{photo.name}: {text}")  # noqa: E731
     needed = memory.estimate(photo.rgb.size, settings, upscaler.pipeline.codec, upscaler.device)
     for warning in memory.warnings(None, needed, settings):
         say(warning)
-    gathered = gather(upscaler, photo, job, order, notify)
+    gathered = gather(upscaler, photo, job.target.stem, order, say)
     if order.maps is not None:
         save_maps(gathered.modalities, order.maps, job.target.stem)
     watch = Watch(say, None if progress is None else lambda step: progress(job, step))
@@ -192,68 +176,6 @@ def restore_file(
     facts = [sizes, f"seed {result.seed}", *([f"cleaned of {result.cleaned}"] if result.cleaned else [])]
     facts += [f"{time.monotonic() - started:.1f} s"]
     return Outcome(job, "done", f"{photo.name} {', '.join(facts)}", result)
-
-
-def gather(upscaler: Upscaler, photo: Photo, job: Job, order: Order, notify: Callable[[str], None]) -> Gathered:
-    """Every modality of one photo: as given, else as in the recipe, else extracted.
-
-    Captions and maps of a recipe belong to its photo; for another photo they are extracted anew.
-    """
-    recipe, found = order.recipe, Gathered()
-    fits = recipe is not None and recipe.fits(photo.rgb)
-    auto = []
-    for row in MODALITIES:
-        if row.name in order.given:
-            value, source = _given(row, order.given[row.name], job), "file" if row.kind == "map" else "edited"
-        elif recipe is None:
-            value, source = None, "auto"
-        else:
-            value, source = _from_recipe(row, recipe, fits)
-            if source == "auto" and recipe.sources[row.name] != "auto":
-                notify(f"{photo.name}: not the recipe's photo, so its own {row.label.lower()} is extracted")
-        if value is not None:
-            found.modalities[row.name], found.sources[row.name] = row.checked(value, upscaler.palette), source
-        elif source == "auto":
-            auto.append(row.name)
-    wanted = {**({} if recipe is None else recipe.extractors), **order.extractors}
-    chosen = {name: wanted[name] for name in auto if name in wanted}
-    if auto:
-        access = Access(dict.fromkeys(order.extractors.values()), say=lambda text: notify(f"{photo.name}: {text}"))
-        found.modalities.update(upscaler.extract(photo.rgb, auto, chosen, access))
-    found.extractors = chosen
-    order_of = [row.name for row in MODALITIES]
-    found.modalities = {name: found.modalities[name] for name in order_of if name in found.modalities}
-    return found
-
-
-def save_maps(modalities: Mapping[str, Image.Image | str], folder: Path, stem: str) -> None:
-    """Write STEM-depth.png, ... and STEM-text.txt; `Order.given` takes the folder's maps back."""
-    _make_folder(folder)
-    for name, value in modalities.items():
-        if isinstance(value, str):
-            write_whole(folder / f"{stem}-{name}.txt", (value + "\n").encode())
-        else:
-            grey = value.mode == "L"
-            write_whole(folder / f"{stem}-{name}.png", encode(value, Photo(value.convert("RGB"), grey=grey)))
-
-
-def _given(row: Modality, value: str | Path | None, job: Job) -> Image.Image | str | None:
-    if not isinstance(value, Path):
-        return value
-    if value.is_dir():
-        value = value / f"{job.target.stem}-{row.name}.png"
-    return open_map(value)
-
-
-def _from_recipe(row: Modality, recipe: Recipe, fits: bool) -> tuple[Image.Image | str | None, str]:
-    """(value, source); no value where the modality is off or must be extracted."""
-    source = recipe.sources.get(row.name, "off")
-    if source == "off" or not fits:
-        return None, "off" if source == "off" else "auto"
-    carried = recipe.caption if row.kind == "text" else recipe.map(row.name) if row.name in recipe.maps else None
-    if carried is None and source != "auto":
-        raise ValueError(f"recipe: got no {row.label.lower()}, wanted one, as its source is {source!r}")
-    return carried, source
 
 
 def _listed(manifest: Path) -> list[Path]:
@@ -284,12 +206,3 @@ def _in_folder(sources: Sequence[Path], folder: Path, form: str | None) -> list[
         taken.add(stem.casefold())
         jobs.append(Job(source, folder / (stem + (own if form is None else f".{form}"))))
     return jobs
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"output folder {folder.name!r}: got {error.strerror}, wanted a folder to write to") from None
-    if not os.access(folder, os.W_OK):
-        raise ValueError(f"output folder {folder.name!r}: got one without write permission, wanted one with it")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageFilter
 
+from mmsr_core.modalities import Modalities
 from mmsr_core.settings import MODALITY_NAMES, Settings
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Variant:
     """One run of a comparison."""
 
     label: str
-    modalities: Mapping[str, Image.Image | str]
+    modalities: Modalities
     settings: Settings
 
 

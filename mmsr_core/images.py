@@ -10,8 +10,6 @@ EXIF data, being grey) waits in the `Photo` and is put back on saving.
 from __future__ import annotations
 
 import io
-import os
-import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +22,7 @@ from PIL import Image
 
 from mmsr_core import metadata, profiles
 from mmsr_core.decoding import DECODER_ERRORS, ImageError, decode, header, identify, read_bytes
+from mmsr_core.files import write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -171,22 +170,6 @@ def save_photo(
     check_target(path, image.size)
     write_whole(path, encode(image, photo, path.suffix, recipe_json, quality, strip_gps))
     return path
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name and rename it, so that nobody ever sees half of it.
-
-    Raises:
-        ImageError: the place cannot be written.
-    """
-    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ImageError(f"{path.name}: got {error.strerror or error}, wanted a place to write to") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_recipe(source: str | Path | bytes) -> str | None:

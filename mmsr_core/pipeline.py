@@ -8,7 +8,7 @@ noise z (1,c,h',w') ────────────────────
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizerFast
 
-from mmsr_core import guidance, tiling
+from mmsr_core import edits, guidance, tiling
 from mmsr_core.attention import ContextAttention
 from mmsr_core.bands import order, split
 from mmsr_core.base import SCALE
@@ -32,12 +32,11 @@ from mmsr_core.codec import PatchCodec, VaeCodec
 from mmsr_core.connector import LatentConnector
 from mmsr_core.latents import Latents
 from mmsr_core.memory import tiles_at_once
+from mmsr_core.modalities.given import Modalities, as_read, now
 from mmsr_core.precision import bf16_pays
 from mmsr_core.settings import Settings
 from mmsr_core.tiling import Tile
 from mmsr_core.tokens import Box, Tokenizers
-
-Given = Mapping[str, Image.Image | str]  # the modalities of one picture; a missing key is the null token
 
 
 @dataclass
@@ -76,7 +75,8 @@ class Branches:
     """Both contexts of some tiles and the keys and values made from them."""
 
     context: Tensor  # (tiles or twice as many, 128, D): the positive ones, then the negative ones where they count
-    gains: Tensor | None  # (as many, gains, READ, READ), what the connector reads in them; None where it reads nothing
+    edited: Tensor | None  # (tiles, 1, h, w): where maps were edited; the context is then 256 long, see `edits`
+    gains: Tensor | None  # (as many, gains, h, w), what the connector reads in them; None where it reads nothing
     cache: dict | None  # None makes keys and values anew in each call
 
     @classmethod
@@ -87,7 +87,8 @@ class Branches:
             return torch.cat([row for branch in zip(*(value.split(1) for value in values)) for row in branch])
 
         gains = None if parts[0].gains is None else all_of(*(part.gains for part in parts))
-        return cls(all_of(*(part.context for part in parts)), gains, {} if cached else None)
+        edited = None if parts[0].edited is None else all_of(*(part.edited for part in parts))
+        return cls(all_of(*(part.context for part in parts)), edited, gains, {} if cached else None)
 
 
 class MMSRPipeline(DiffusionPipeline):
@@ -163,28 +164,38 @@ class MMSRPipeline(DiffusionPipeline):
         return self._easel.canvas(self.codec, self.padded(lr.to(self.device)), size, settings.tile, self.precision)
 
     @torch.no_grad()
-    def contexts(self, modalities: Given, tile: Tile, size: tuple[int, int], settings: Settings) -> Branches:
+    def contexts(self, modalities: Modalities, tile: Tile, size: tuple[int, int], settings: Settings) -> Branches:
         """Modalities, as seen in one tile of an LR picture of `size` pixels, through the connector; both branches."""
         cells = SCALE / self.codec.factor  # latent cells an LR pixel
-        given = self._tokens(modalities, settings, tile.box(size[0] * cells, size[1] * cells))
+        box = tile.box(size[0] * cells, size[1] * cells)
+        context = self._context(now(modalities), box, settings)
+        gains, edited = self.connector.read(context), edits.where(modalities, box, self.tokenizers.map_side)
+        if edited is not None:
+            before, edited = self._context(as_read(modalities), box, settings), edited.to(context)
+            gains = None if gains is None else edits.kept_inside(gains, self.connector.read(before), edited)
+            context = torch.cat([context, before], 1)
+        return Branches(context, edited, gains, {})
+
+    def _context(self, modalities: Modalities, box: Box, settings: Settings) -> Tensor:
+        """For the part of the picture inside `box`: (2, 128, D), or (1, 128, D) without the negative branch."""
+        given = self._tokens(modalities, settings, box)
         seen = guidance.branches(settings.guidance, given, self.tokenizers.text(settings.negative))
         count = 1 if settings.weight == 0 else 2  # w = 0 ignores the negative branch
         tokens = torch.cat([self.connector.tokens(branch) for branch in seen[:count]])  # (2, 845, D)
         tempering = self.connector.tempering(settings.temperature, settings.temperature_form)
         texts = [self.connector.bypassed(branch.get(guidance.TEXT)) for branch in seen[:count]]
         text = None if texts[0] is None else torch.cat(texts)  # (2, 77, D) where the text bypasses the connector
-        context = self.connector(tokens, tempering, text)  # (2, 128, D)
-        return Branches(context, self.connector.read(context), {})
+        return self.connector(tokens, tempering, text)
 
     @torch.no_grad()
-    def attention(self, modalities: Given, settings: Settings) -> dict[str, float]:
+    def attention(self, modalities: Modalities, settings: Settings) -> dict[str, float]:
         """How much each modality is heard in the positive branch, over the whole picture; shares that sum to one."""
-        given = self._tokens(modalities, settings)
+        given = self._tokens(now(modalities), settings)
         seen, _ = guidance.branches(settings.guidance, given, self.tokenizers.text(settings.negative))
         tempering = self.connector.tempering(settings.temperature, settings.temperature_form)
         return self.connector.attention_mass(self.connector.tokens(seen), tempering)
 
-    def _tokens(self, modalities: Given, settings: Settings, box: Box | None = None) -> dict[str, Tensor]:
+    def _tokens(self, modalities: Modalities, settings: Settings, box: Box | None = None) -> dict[str, Tensor]:
         """Of the positive branch: the caption carries the quality words."""
         worded = dict(modalities)
         if guidance.TEXT in worded:
@@ -197,6 +208,9 @@ class MMSRPipeline(DiffusionPipeline):
         painted = z[:, : self.codec.painted_channels]
         given, context = (t.to(self.unet.dtype) for t in (torch.cat([painted, condition], 1), branches.context))
         attention = {"cache": branches.cache, **self.hearing(z.shape[-2:])}
+        if branches.edited is not None:
+            edited = F.interpolate(branches.edited, z.shape[-2:], mode="bilinear", antialias=True)
+            attention["edited"] = edited.repeat(len(context) // len(z), 1, 1, 1)
         with self.precision():
             out = branched(self.unet, given, time, context, attention).float()
         if branches.gains is not None:
@@ -218,7 +232,7 @@ class MMSRPipeline(DiffusionPipeline):
         return torch.autocast(kind, dtype, enabled=dtype != self.unet.dtype)
 
     @torch.no_grad()
-    def stream(self, lr: Tensor, modalities: Given, settings: Settings) -> Iterator[Event]:
+    def stream(self, lr: Tensor, modalities: Modalities, settings: Settings) -> Iterator[Event]:
         """Denoises, yielding after every tile of every step; the last step's `picture` is the result.
 
         Closing the generator stops it. lr (1, 3, h, w) in [-1, 1] on any device; `settings.seed` must be set.

@@ -17,6 +17,7 @@ from typing import Any
 from PIL import Image
 
 from mmsr_core import __version__
+from mmsr_core.modalities.given import Edited, Modalities, now
 from mmsr_core.settings import MODALITY_NAMES, Settings
 
 FORMAT = 1  # raised when the keys below change their meaning
@@ -39,6 +40,7 @@ class Recipe:
     extractors: Mapping[str, str] = field(default_factory=dict)  # modality -> extractor, where not the default one
     caption: str | None = None  # the caption used, None where text was off
     maps: Mapping[str, str] = field(default_factory=dict)  # modality -> PNG in base64, where the source is not "auto"
+    read: Mapping[str, str] = field(default_factory=dict)  # the same of what some of these were read as: see `Edited`
     protect: str | None = None  # PNG in base64: white parts of the result are the plain enlargement
     input_sha256: str = ""  # of the upright RGB pixels, see `fingerprint`
     version: str = __version__
@@ -53,11 +55,13 @@ class Recipe:
         if isinstance(self.seed, bool):
             raise ValueError(f"recipe seed: got {self.seed!r}, wanted a whole number")
         _expect("seed", self.seed, int)
-        for name in ("sources", "extractors", "maps"):
+        for name in ("sources", "extractors", "maps", "read"):
             _expect_texts(name, getattr(self, name))
         for name, source in self.sources.items():
             if source not in SOURCES:
                 raise ValueError(f"recipe sources {name}: got {source!r}, wanted one of {', '.join(SOURCES)}")
+        if lone := sorted(set(self.read) - set(self.maps)):
+            raise ValueError(f"recipe read: got {', '.join(lone)}, wanted only what is in maps, too")
         for name in self.maps:
             self.map(name)
 
@@ -65,13 +69,14 @@ class Recipe:
         """The settings with the seed that was used."""
         return self.settings.with_(seed=self.seed)
 
-    def map(self, name: str) -> Image.Image:
-        """An embedded map.
+    def map(self, name: str) -> Image.Image | Edited:
+        """An embedded map, beside the one that was read from the photo where the recipe has it.
 
         Raises:
             ValueError: not a PNG, or too large to be a map.
         """
-        return _unpacked(f"maps {name}", self.maps[name])
+        given = _unpacked(f"maps {name}", self.maps[name])
+        return Edited(given, _unpacked(f"read {name}", self.read[name])) if name in self.read else given
 
     def region(self) -> Image.Image | None:
         """The protected region, "L" of any size, or None.
@@ -89,7 +94,7 @@ class Recipe:
         """ASCII, one line."""
         values = {spec.name: getattr(self, spec.name) for spec in fields(self)}
         values["settings"] = self.settings.to_dict()
-        for name in ("sources", "extractors", "maps"):
+        for name in ("sources", "extractors", "maps", "read"):
             values[name] = dict(values[name])
         return json.dumps({"recipe": FORMAT, **values})
 
@@ -99,7 +104,7 @@ class Recipe:
 
         Raises:
             ValueError: not JSON, another format, unknown or missing keys, values that do not fit.
-                (`protect` may be missing: recipes had none at first.)
+                (`protect` and `read` may be missing: recipes had none at first.)
         """
         try:
             values = json.loads(text)
@@ -107,7 +112,7 @@ class Recipe:
             raise ValueError(f"recipe: got text that is not JSON ({error}), wanted a JSON object") from None
         if not isinstance(values, dict) or values.pop("recipe", None) != FORMAT:
             raise ValueError(f'recipe: got JSON without "recipe": {FORMAT}, wanted a recipe of this program')
-        values, wanted = {"protect": None, **values}, {spec.name for spec in fields(cls)}
+        values, wanted = {"protect": None, "read": {}, **values}, {spec.name for spec in fields(cls)}
         if set(values) != wanted:
             unknown, missing = ", ".join(sorted(set(values) - wanted)), ", ".join(sorted(wanted - set(values)))
             got = " and ".join(part for part in (unknown and f"unknown {unknown}", missing and f"no {missing}") if part)
@@ -121,7 +126,7 @@ def record(
     seed: int,
     preset: str,
     weights_hash: str,
-    modalities: Mapping[str, Image.Image | str],
+    modalities: Modalities,
     sources: Mapping[str, str],
     photo: Image.Image,
     extractors: Mapping[str, str] | None = None,
@@ -138,7 +143,8 @@ def record(
         region: what was protected, white on black.
     """
     known = {name: sources.get(name, "auto") if name in modalities else "off" for name in MODALITY_NAMES}
-    carried = {name: image for name, image in modalities.items() if isinstance(image, Image.Image)}
+    used = now(modalities)
+    carried = {name: image for name, image in used.items() if isinstance(image, Image.Image) and known[name] != "auto"}
     return Recipe(
         settings=settings.with_(seed=seed),  # so that making it again gives the same file, byte for byte
         seed=seed,
@@ -146,8 +152,9 @@ def record(
         weights_hash=weights_hash,
         sources=known,
         extractors={} if extractors is None else dict(extractors),
-        caption=next((text for text in modalities.values() if isinstance(text, str)), None),
-        maps={name: pack(image) for name, image in carried.items() if known[name] != "auto"},
+        caption=next((text for text in used.values() if isinstance(text, str)), None),
+        maps={name: pack(image) for name, image in carried.items()},
+        read={name: pack(modalities[name].read) for name in carried if isinstance(modalities[name], Edited)},
         protect=None if region is None else pack(region),
         input_sha256=fingerprint(photo),
     )

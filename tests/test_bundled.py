@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from mmsr_core.compare import difference
+from mmsr_core.evaluation.edits import EDITS, edited, pixels
 from mmsr_core.evaluation.measures import fine
+from mmsr_core.modalities.given import Edited
 from mmsr_core.modalities.palette import COLORS, NAMES
 from mmsr_core.presets import ASSETS
 from mmsr_core.settings import Settings
@@ -54,6 +56,16 @@ def test_an_edited_depth_acts_on_its_side(bundled, scene):
     one, two = (bundled.restore(scene, {**maps, "depth": halves(255, right)}, turned).sampled for right in (255, 0))
     change = difference(one, two)
     assert change[RIGHT].mean() > 4 * change[LEFT].mean()
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_acts_where_it_was_made(bundled, name):
+    photo = Image.open(ASSETS / "examples" / "coffee.jpg").convert("RGB").crop((20, 20, 148, 148))
+    maps, box = bundled.extract(photo), (0.3, 0.3, 0.7, 0.7)
+    plain = bundled.restore(photo, maps, SETTINGS).sampled
+    given = Edited(edited(name, maps[name], box), maps[name])
+    change = difference(bundled.restore(photo, {**maps, name: given}, SETTINGS).sampled, plain)
+    assert change.max() > 1 and change[pixels(box, plain.size)].sum() / change.sum() >= 0.7
 
 
 def test_a_low_edge_temperature_sharpens(bundled, scene):

@@ -203,7 +203,7 @@ def test_a_recipe_makes_the_same_file_again(folder):
     (folder / "depth.png").unlink()
     recipe = Recipe.from_json(read_recipe(first))
     assert recipe.sources == {"text": "edited", "depth": "file", "segmentation": "auto", "edge": "off"}
-    assert recipe.caption == "a lake" and list(recipe.maps) == ["depth"] and recipe.map("depth").size == (33, 21)
+    assert recipe.caption == "a lake" and list(recipe.maps) == ["depth"] and recipe.map("depth").now.size == (33, 21)
     (folder / "r.json").write_text(recipe.to_json())
     for number, given in enumerate((first, folder / "r.json")):
         again = folder / f"again{number}.png"

@@ -15,6 +15,7 @@ from mmsr_core.evaluation.edits import Box, box_of, edited
 from mmsr_core.evaluation.timing import clock
 from mmsr_core.images import open_photo
 from mmsr_core.modalities import MODALITIES
+from mmsr_core.modalities.given import Edited
 from mmsr_core.recipe import Recipe, record
 from mmsr_core.settings import MODALITY_NAMES, Settings
 
@@ -36,6 +37,7 @@ class Arm:
         source: what maps and caption are read from: "lr", "hr", or "other" (the next picture of the set).
         caption: replaces the extracted one.
         edit: the modality whose map is edited inside the picture's box.
+        alone: the edited map is given alone, not beside the one that was read.
         model: which of the loaded models.
         folder: results of another tool, by file stem.
         place: position on the report's curves: series, x (None: not on a curve).
@@ -48,6 +50,7 @@ class Arm:
     source: str = "lr"
     caption: str | None = None
     edit: str | None = None
+    alone: bool = False
     model: str = ""
     folder: Path | None = None
     place: tuple[str, float] | None = None
@@ -62,7 +65,7 @@ class Arm:
         if settings.weight == 0 and settings.guidance == "null-cfg":
             settings = settings.with_(guidance="m-cfg")
         rest = {"names": self.names, "source": self.source, "caption": self.caption, "edit": self.edit}
-        return {"method": self.method, "settings": settings.to_dict(), **rest}
+        return {"method": self.method, "settings": settings.to_dict(), "alone": self.alone, **rest}
 
 
 @dataclass
@@ -174,7 +177,9 @@ def _restored(arm: Arm, scene: Scene) -> Made:
     if arm.caption is not None and "text" in given:
         given["text"], sources["text"] = arm.caption, "edited"
     if arm.edit is not None:
-        given[arm.edit], sources[arm.edit] = edited(arm.edit, given[arm.edit], scene.box), "edited"
+        before = given[arm.edit]
+        after = edited(arm.edit, before, scene.box)
+        given[arm.edit], sources[arm.edit] = after if arm.alone else Edited(after, before), "edited"
     start = clock()
     result = upscaler.restore(scene.lr, given, arm.settings)
     seconds = clock() - start

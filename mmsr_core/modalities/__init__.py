@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from mmsr_core.modalities.base import Extractor, Modalities, Modality, Site, Unavailable, Way
+from mmsr_core.modalities.base import Extractor, Modality, Site, Unavailable, Way
 from mmsr_core.modalities.checks import check_caption, check_depth, check_edge, check_segmentation
+from mmsr_core.modalities.given import Edited, Modalities
 from mmsr_core.modalities.models import MODELS
 from mmsr_core.modalities.palette import BUNDLED
 
-__all__ = ["MODALITIES", "Extractor", "Modalities", "Modality", "Site", "Unavailable", "Way"]
+__all__ = ["MODALITIES", "Edited", "Extractor", "Modalities", "Modality", "Site", "Unavailable", "Way"]
 
 
 # Factories import what they need when they are called: reading the table loads no torch.

@@ -10,11 +10,10 @@ from typing import Any, Protocol
 
 from PIL import Image
 
+from mmsr_core.modalities.given import Edited
 from mmsr_core.modalities.models import Model
 from mmsr_core.modalities.palette import BUNDLED, Palette
 from mmsr_core.presets import ASSETS
-
-Modalities = Mapping[str, "Image.Image | str"]  # a missing key means the null token
 
 
 class Extractor(Protocol):
@@ -132,6 +131,8 @@ class Modality:
     lines: bool = False
     classes: bool = False
 
-    def checked(self, value: Image.Image | str, palette: Palette) -> Image.Image | str:
+    def checked(self, value: Image.Image | str | Edited, palette: Palette) -> Image.Image | str | Edited:
         """`check`, with the colours of `palette` where the row has classes."""
+        if isinstance(value, Edited):
+            return Edited(*(self.checked(image, palette) for image in value))
         return self.check(value, palette) if self.classes else self.check(value)

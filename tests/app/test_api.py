@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,14 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from app.api import Api
+from app.engine import Engine, Options
+from app.widgets import Upload
 from mmsr_core.images import read_recipe
+from mmsr_core.modalities import MODALITIES, Way
+from mmsr_core.modalities.given import now
+from mmsr_core.modalities.palette import named
+from mmsr_core.presets import preset
 from mmsr_core.recipe import Recipe
 
 pytestmark = pytest.mark.timeout(300)
@@ -61,6 +69,61 @@ def test_given_maps_and_modalities_switched_off_reach_the_recipe(client: Client,
     )
     assert recipe.sources == {"text": "edited", "depth": "uploaded", "segmentation": "off", "edge": "off"}
     assert recipe.caption == "a harbour"
+
+
+@pytest.fixture(scope="module")
+def coco(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Api:
+    """The endpoints on weights that know the classes of COCO, of a preset with defaults of its own."""
+    folder = tmp_path_factory.mktemp("coco") / "weights"
+    shutil.copytree(tiny_folder, folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "palette": "coco"}))
+    return Api(Engine(Options(preset="sd2", weights=str(folder), device="cpu")))
+
+
+def restored(api: Api, photo: Path, settings: str, **given) -> Recipe:
+    """The recipe that comes back without a client in between; what is not given is left out."""
+    off = ",".join(name for name in ("text", "depth", "segmentation", "edge") if name not in given)
+    path, text = api.restore(Upload(str(photo), photo.name), settings, **given, off=off)
+    recipe = Recipe.from_json(text)
+    assert Recipe.from_json(read_recipe(path)) == recipe
+    return recipe
+
+
+def test_a_map_off_the_palette_is_brought_to_that_of_the_loaded_model(
+    coco: Api, photo_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (ways,) = (row.extractors for row in MODALITIES if row.classes)
+    flat = Way("Flat", lambda site: lambda image: Image.new("RGB", image.size), palettes=("coco",))
+    monkeypatch.setitem(ways, "mask2former-coco", flat)  # which is not on the disk
+    given = Image.fromarray(np.random.default_rng(0).integers(0, 256, (27, 37, 3), np.uint8))
+    given.save(tmp_path / "given.png")
+    recipe = restored(coco, photo_file, SETTINGS, segmentation=Upload(str(tmp_path / "given.png"), "given.png"))
+    used, palette = now({"segmentation": recipe.map("segmentation")})["segmentation"], named("coco")
+    assert used.tobytes() == palette.render(palette.to_index(given)).tobytes() != given.tobytes()
+
+
+def test_settings_that_are_not_given_are_those_of_the_preset(coco: Api, photo_file: Path):
+    defaults = preset("sd2").defaults
+    assert defaults.steps != preset("mini").defaults.steps
+    recipe = restored(coco, photo_file, '{"weight": 1, "seed": 5}')
+    assert recipe.settings == defaults.with_(weight=1, seed=5) and recipe.seed == 5
+    drawn = restored(coco, photo_file, "")
+    assert drawn.settings == defaults.with_(seed=drawn.seed)
+
+
+def test_the_recipe_has_the_settings_that_were_used(coco: Api, photo_file: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where memory is short the tiles are smaller than was asked for."""
+    pipeline = coco.engine.upscaler().pipeline
+    stream = pipeline.stream
+
+    def cramped(lr, modalities, settings):
+        if settings.tile > 128:
+            raise MemoryError
+        return stream(lr, modalities, settings)
+
+    monkeypatch.setattr(pipeline, "stream", cramped)
+    assert restored(coco, photo_file, SETTINGS).settings.tile == 128
 
 
 def test_compare_gives_a_grid_and_its_numbers(client: Client, photo_file: Path):
