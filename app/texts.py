@@ -66,8 +66,8 @@ before the run.
   branch; *cfg* uses the text alone. The Compare tab shows them side by side at the same seed.
 * **Clean-up** takes noise and JPEG blocks that can be measured in the photo out of it before it is enlarged; under the
   photo stands what was found. 0 leaves them, more than 1 takes out more than was measured.
-* **Edits** act where the map differs from the one that was read from the photo, and leave the rest as it was. They show
-  the more the lower the temperature of that map is.
+* **Edits** act where the map differs from the one that was read from the photo, and leave the rest as it was. **Edit
+  strength** says how plainly: 1 is what the map itself says, which at a temperature of 1 is a matter of a grey level.
 * **Try a part first** runs the settings on a small square of the photo, with what the maps of the whole photo say
   there. It shows how the result will look; its pixels are not those of the whole run.
 * **Protect a region** keeps the plain upscale there, for faces or text that must not change.

@@ -137,6 +137,7 @@ def _maps(page: Page) -> None:
         with gr.Row(elem_id="cards"):
             for row in [*MODALITIES[1:], MODALITIES[0]]:  # the pictures first, the caption below them
                 page.cards[row.name] = _card(page, row)
+        page.settings["edit_strength"] = controls.control("edit_strength")
         page.cards = {row.name: page.cards[row.name] for row in MODALITIES}
 
 

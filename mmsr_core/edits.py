@@ -2,7 +2,7 @@
 
 Ours, not the paper's. The connector mixes all places of a map into its 128 tokens, so an edit would be heard a little
 everywhere. Of an `Edited` map both contexts are made, with the edit and before it; attention to the one is blended with
-attention to the other by a mask of where the maps differ.
+attention to the other by a mask of where the maps differ. A mask above 1 goes beyond the edit, as guidance does.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from mmsr_core.modalities.given import Edited, Modalities
 from mmsr_core.tokens import Box, map_row, render_map
 
 DIFFERS = 8  # grey levels: less is what a lossy file does to a map
+LARGEST = 1.5  # gain that a strengthened edit stops at; the lowest temperatures reach 1.2 (more brings out the patches)
 AROUND = 2  # map pixels by which an edit is widened, and again the half width of its soft border
 
 
@@ -33,6 +34,8 @@ def where(modalities: Modalities, box: Box, side: int) -> Tensor | None:
 
 
 def kept_inside(gains: Tensor, before: Tensor, edited: Tensor) -> Tensor:
-    """Gains with the edits and before them, (B, G, h, w), and `where` (1, 1, s, s) -> (B, G, s, s)."""
+    """Gains with the edits and before them, (B, G, h, w), and a mask (1, 1, s, s) -> (B, G, s, s)."""
     gains, before = (F.interpolate(grid, edited.shape[-2:], mode="bilinear") for grid in (gains, before))
-    return torch.lerp(before, gains, edited.to(gains))
+    blended = torch.lerp(before, gains, edited.to(gains))
+    beyond = (blended > LARGEST) & (edited > 1)
+    return torch.where(beyond, torch.maximum(gains, before).clamp(min=LARGEST), blended)

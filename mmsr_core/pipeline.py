@@ -172,6 +172,7 @@ class MMSRPipeline(DiffusionPipeline):
         gains, edited = self.connector.read(context), edits.where(modalities, box, self.tokenizers.map_side)
         if edited is not None:
             before, edited = self._context(as_read(modalities), box, settings), edited.to(context)
+            edited = edited * settings.edit_strength
             gains = None if gains is None else edits.kept_inside(gains, self.connector.read(before), edited)
             context = torch.cat([context, before], 1)
         return Branches(context, edited, gains, {})

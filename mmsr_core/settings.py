@@ -74,6 +74,14 @@ class Settings:
         "keys: divides the modality's attention logits. bias: subtracts log(temperature) from them.",
         choices=("keys", "bias"),
     )
+    edit_strength: float = knob(
+        4.0,
+        "Edit strength",
+        "How strongly an edited map acts where it was edited: 1 is what the map itself says, which at neutral "
+        "temperatures is little; more makes it plain to see, 0 leaves the edits out.",
+        range=(0.0, 8.0),
+        step=0.5,
+    )
     positive: str = knob(
         "sharp, clean, highly detailed",
         "Quality words",

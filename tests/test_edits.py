@@ -7,14 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from mmsr_core.edits import AROUND, DIFFERS, kept_inside, where
+from mmsr_core.edits import AROUND, DIFFERS, LARGEST, kept_inside, where
 from mmsr_core.images import to_tensor
 from mmsr_core.modalities.given import Edited, as_read, beside, now
 from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.settings import Settings
 from mmsr_core.tokens import WHOLE
 
-QUICK = Settings(seed=3, steps=2, weight=2.0)
+QUICK = Settings(seed=3, steps=2, weight=2.0, edit_strength=1.0)
 
 
 def run(pipeline: MMSRPipeline, photo, maps, settings=QUICK) -> np.ndarray:
@@ -75,6 +75,23 @@ def test_gains_change_in_the_mask_only():
     after, before, mask = torch.ones(2, 3, 16, 16), torch.zeros(2, 3, 16, 16), torch.zeros(1, 1, 32, 32)
     mask[..., :8] = 1
     assert torch.equal(kept_inside(after, before, mask), mask.expand(2, 3, 32, 32))
+
+
+def test_a_strong_edit_goes_beyond_the_map_but_not_without_end():
+    after, before, mask = torch.full((1, 1, 4, 4), 0.5), torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)
+    assert kept_inside(after, before, 2 * mask).eq(1).all()
+    assert kept_inside(after, before, 8 * mask).eq(LARGEST).all()
+    assert kept_inside(-after, before, 8 * mask).eq(-4).all()  # the codec stops at -1
+    assert kept_inside(4 * after, before, mask).eq(2).all()  # what the map itself says stays
+
+
+def test_the_strength_of_an_edit(pipeline, photo, maps):
+    given = {**maps, "depth": Edited(painted(maps["depth"], (0, 0, 0.4, 1)), maps["depth"])}
+    plain = run(pipeline, photo, maps)
+    none, one, two = (
+        np.abs(run(pipeline, photo, given, QUICK.with_(edit_strength=strength)) - plain) for strength in (0.0, 1.0, 2.0)
+    )
+    assert none.max() <= 1 and two.sum() > 1.5 * one.sum()
 
 
 @pytest.mark.parametrize("settings", [QUICK, QUICK.with_(weight=0.0), QUICK.with_(temperature={"depth": 0.5})])

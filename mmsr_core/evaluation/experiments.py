@@ -175,15 +175,17 @@ def temperature(options: Options) -> Experiment:
 def edits(options: Options) -> Experiment:
     arms = [Arm("no edit", settings=options.settings)]
     arms += [Arm(f"{name} edited", settings=options.settings, edit=name) for name in EDITS]
-    arms += [Arm(f"{name} edited, alone", settings=options.settings, edit=name, alone=True) for name in EDITS]
+    plain = options.settings.with_(edit_strength=1.0)
+    arms += [Arm(f"{name} edited, strength 1", settings=plain, edit=name) for name in EDITS]
+    arms += [Arm(f"{name} edited, alone", settings=plain, edit=name, alone=True) for name in EDITS]
     return Experiment(
         "edits",
         "Do edits of a map act where they were made?",
         f"In a box of {SIDE:.0%} x {SIDE:.0%} of the picture depth is inverted, the class repainted, or edges are "
         f"replaced by lines. The box covers {SIDE**2:.0%} of the picture: a share of the change near "
         "that would mean that place does not matter, 1 that everything stays inside. An edited map is heard beside the "
-        "one that was read, and acts where they differ; “alone” is the connector's own work, as for a map of which "
-        "nothing else is known.",
+        f"one that was read, and acts where they differ, with strength {options.settings.edit_strength:g}; “alone” is "
+        "the connector's own work, as for a map of which nothing else is known.",
         arms,
         lambda results, data: [means(results, data, best=False)],
         measures=("change", "inside"),
