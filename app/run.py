@@ -94,6 +94,9 @@ class Run(Job):
         image = picture(run)
         labels, images = ["Plain upscale (bicubic)", "Result"], [run.result.bicubic, image]
         images = [views.on_checks(one, run.photo.alpha) for one in images]
+        before = visit.before(run)
+        if before is not None:
+            labels, images = [*labels, "Run before"], [*images, views.on_checks(picture(before), run.photo.alpha)]
         reference = part.reference(visit.reference, run)
         if reference is not None:
             resized = reference.resize(image.size, Image.Resampling.LANCZOS)

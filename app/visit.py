@@ -114,6 +114,16 @@ class Visit:
         self.finished, self.seed = run, run.result.seed
         self.history = [run, *self.history][:HISTORY]
 
+    def before(self, run: Finished) -> Finished | None:
+        """The last run before this one that made a picture of the same size of the same photo or part."""
+
+        def made(run: Finished) -> tuple:
+            return id(run.photo if run.whole is None else run.whole.photo), run.box, run.settings.scale
+
+        places = [place for place, other in enumerate(self.history) if other is run]
+        older = self.history[places[0] + 1 :] if places else []
+        return next((other for other in older if made(other) == made(run)), None)
+
     def amend(self, **changes: Any) -> None:
         """Settings of the run that is shown which need no new sampling; its place in the history stays."""
         changed = replace(self.finished, settings=self.finished.settings.with_(**changes))

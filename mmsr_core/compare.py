@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops, ImageFilter
 
 from mmsr_core.modalities import Modalities
 from mmsr_core.settings import MODALITY_NAMES, Settings
@@ -118,8 +118,8 @@ def difference(one: Image.Image, other: Image.Image) -> np.ndarray:
     """
     if one.size != other.size:
         raise ValueError(f"difference: got {one.size} and {other.size} px, wanted pictures of one size")
-    values = [np.asarray(image.convert("RGB"), dtype=np.float32) for image in (one, other)]
-    return np.abs(values[0] - values[1]).mean(axis=-1)
+    gap = ImageChops.difference(one.convert("RGB"), other.convert("RGB"))
+    return np.asarray(gap).mean(axis=-1, dtype=np.float32)
 
 
 def fidelity(result: Image.Image, photo: Image.Image) -> Fidelity:

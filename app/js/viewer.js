@@ -1,7 +1,7 @@
 // Two pictures of equal size under one drag handle, with overlays, a 1:1 lens, a flip key, zoom and full screen.
 // value: {pictures: [{label, src}], left, right, overlays: [{label, src, pair}], notes: {"0-1": text}, tiles, size, live, note}
 const root = element.querySelector(".viewer");
-let left = 0, right = 1, split = 50, place = 0.5, lens = false, overlay = "", shape = "";
+let left = 0, right = 1, split = 50, place = 0.5, lens = false, overlay = "", shape = "", chosen = [];
 
 const leftImage = h("img", { class: "view-left", alt: "" });
 const rightImage = h("img", { class: "view-right", alt: "" });
@@ -18,18 +18,15 @@ const frame = h("div", { class: "view-frame" }, rightImage, leftImage, overlayIm
 const scroller = h("div", { class: "view-scroll", tabindex: "0", role: "region", "aria-label": props.title }, frame);
 const stage = h("div", { class: "view-stage" }, scroller, glass, leftTag, rightTag);  // the tags stay while the picture moves
 const empty = h("div", { class: "view-empty" });
-const pickLeft = h("select", { "aria-label": "Left picture", onchange: () => { left = Number(pickLeft.value); draw(); } });
-const pickRight = h("select", { "aria-label": "Right picture", onchange: () => { right = Number(pickRight.value); draw(); } });
+const pickLeft = h("select", { "aria-label": "Left picture", onchange: () => choose(Number(pickLeft.value), right) });
+const pickRight = h("select", { "aria-label": "Right picture", onchange: () => choose(left, Number(pickRight.value)) });
 const pickOverlay = h("select", { "aria-label": "Overlay", onchange: () => { overlay = pickOverlay.value; draw(); } });
 const toggle = (label, act, title) => h("button", { type: "button", "aria-pressed": "false", title, onclick: (event) => {
   const on = event.currentTarget.getAttribute("aria-pressed") !== "true";
   event.currentTarget.setAttribute("aria-pressed", String(on));
   act(on);
 } }, label);
-const flip = h("button", { type: "button", title: "Swap the two sides", onclick: () => {
-  [left, right] = [right, left];
-  draw();
-} }, "⇄ Flip");
+const flip = h("button", { type: "button", title: "Swap the two sides", onclick: () => choose(right, left) }, "⇄ Flip");
 const lensButton = toggle("◎ 1:1 lens", (on) => { lens = on; glass.style.display = "none"; },
   "Move over the picture to see both sides at full size");
 lensButton.classList.add("view-lens-button");
@@ -54,6 +51,12 @@ root.append(stage, empty, tools);
 const options = (select, items, current) => {
   select.replaceChildren(...items.map(([value, label]) => h("option", { value, selected: String(value) === String(current) }, label)));
 };
+// What was chosen by name stays chosen when the next result comes.
+function choose(one, other) {
+  [left, right] = [one, other];
+  chosen = [one, other].map((index) => props.value?.pictures?.[index]?.label);
+  draw();
+}
 function draw() {
   const value = props.value ?? {};
   const live = value.live;
@@ -189,8 +192,12 @@ frame.addEventListener("pointerleave", () => { glass.style.display = "none"; });
 watch("value", () => {
   const value = props.value ?? {};
   if (!value.live && value.pictures?.length) {
-    left = Math.min(value.left ?? 0, value.pictures.length - 1);
-    right = Math.min(value.right ?? 1, value.pictures.length - 1);
+    const at = (label, usual) => {
+      const index = value.pictures.findIndex((picture) => picture.label === label);
+      return index < 0 ? Math.min(usual, value.pictures.length - 1) : index;
+    };
+    left = at(chosen[0], value.left ?? 0);
+    right = at(chosen[1], value.right ?? 1);
   }
   draw();
 });

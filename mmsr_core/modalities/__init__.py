@@ -72,10 +72,13 @@ def _mask2former(labels: str) -> Callable[[Site], Extractor]:
     return make
 
 
-def _canny(site: Site) -> Extractor:
-    from mmsr_core.modalities.edge import CannyEdges
+def _canny(**thresholds: float) -> Callable[[Site], Extractor]:
+    def make(site: Site) -> Extractor:
+        from mmsr_core.modalities.edge import CannyEdges
 
-    return CannyEdges()
+        return CannyEdges(**thresholds)
+
+    return make
 
 
 MODALITIES = (
@@ -159,7 +162,17 @@ MODALITIES = (
         label="Edges",
         help="Where lines and borders are: white lines on black.",
         ends=("sharper detail", "ignores edges"),
-        extractors={"canny": Way("Canny (bundled)", _canny, "Thresholds follow the photo.")},
+        extractors={
+            "canny": Way("Canny (bundled)", _canny(), "Thresholds follow the photo."),
+            "canny-few": Way(
+                "Canny, outlines only",
+                _canny(percentile=97.0, floor=12.0, ceiling=110.0),
+                "The strongest borders, little else.",
+            ),
+            "canny-many": Way(
+                "Canny, fine lines too", _canny(percentile=78.0, floor=3.0), "Faint borders and texture, too."
+            ),
+        },
         check=check_edge,
         resample=Image.Resampling.BILINEAR,
         lines=True,

@@ -138,6 +138,21 @@ def test_both_pictures_zoom_and_move_together_and_the_handle_stays(page: Page, p
     assert frame.bounding_box()["width"] == pytest.approx(fits["width"], abs=1)
 
 
+def test_a_picture_chosen_to_compare_with_stays_chosen_in_the_next_run(page: Page, photo_file: Path):
+    give_photo(page, photo_file)
+    viewer, left = page.locator("#viewer"), page.locator("#viewer").get_by_label("Left picture")
+    run(page, steps=1)
+    assert left.locator("option").all_text_contents() == ["Plain upscale (bicubic)", "Result"]
+    run(page, steps=1)
+    expect(left.locator("option:checked")).to_have_text("Plain upscale (bicubic)")
+    left.select_option("Run before")
+    expect(viewer.locator(".view-tag-left")).to_have_text("Run before")
+    expect(viewer.locator(".view-note")).to_contain_text("mean difference")
+    run(page, steps=1)
+    expect(left.locator("option:checked")).to_have_text("Run before")
+    expect(viewer.locator(".view-tag-right")).to_have_text("Result")
+
+
 def test_full_screen_and_back(page: Page, photo_file: Path):
     give_photo(page, photo_file)
     run(page)

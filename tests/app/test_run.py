@@ -47,3 +47,26 @@ def test_a_photo_that_stays_runs_to_its_end(engine: Engine, widgets: Page, guest
     guest.photo = open_photo(photo_file)
     *_, end = Run(Maps(engine, widgets)).run(guest, *VALUES)
     assert widgets.notice not in end and guest.finished.result.sampled.size == (148, 108)
+
+
+def shown(engine: Engine, page: Page, visit: Visit, *values) -> list[str]:
+    """Run, and what can then be put under the handle."""
+    changes = [step for step in Run(Maps(engine, page)).run(visit, *values) if page.save in step]
+    return [picture["label"] for picture in changes[-1][page.viewer]["pictures"]]
+
+
+def test_the_run_before_is_there_to_compare_with(engine: Engine, widgets: Page, guest: Visit, photo_file: Path):
+    """One of the same photo and size only, whatever was run in between."""
+    two, both = ["Plain upscale (bicubic)", "Result"], ["Plain upscale (bicubic)", "Result", "Run before"]
+    small = [*controls.write(Settings(steps=1, weight=0.0, scale=2)), False]
+    guest.photo = open_photo(photo_file)
+    assert shown(engine, widgets, guest, *VALUES) == two
+    assert shown(engine, widgets, guest, *VALUES) == both
+    assert shown(engine, widgets, guest, *small) == two
+    *_, part = Run(Maps(engine, widgets)).run_part(guest, {"box": [0, 0, 16]}, *VALUES)
+    assert shown(engine, widgets, guest, *VALUES) == both
+    assert guest.before(guest.finished) is guest.history[3]
+    guest.photo = open_photo(photo_file)
+    assert shown(engine, widgets, guest, *VALUES) == two
+    guest.finished = guest.history[-2]
+    assert guest.before(guest.finished) is guest.history[-1] and guest.before(guest.history[-1]) is None

@@ -1,10 +1,14 @@
 """Canny edges: nothing on a blank picture, the border of a square, also when it is blurred or noisy."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.edge import CannyEdges, noise_level
+from mmsr_core.presets import ASSETS
 
 SIDE, START, STOP = 96, 24, 72
 
@@ -76,3 +80,13 @@ def test_a_lower_percentile_gives_more_lines():
 def test_noise_level_is_measured():
     flat = np.full((200, 200), 128.0) + np.random.default_rng(0).normal(0, 8, (200, 200))
     assert noise_level(flat) == pytest.approx(8, rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["coffee", "cat", "astronaut"])
+def test_outlines_only_usual_and_fine_lines_too(name):
+    """Each way of the table draws more lines than the one before it, and those of that one among them."""
+    photo = Image.open(ASSETS / "examples" / f"{name}.jpg").convert("RGB")
+    ways = next(row for row in MODALITIES if row.name == "edge").extractors
+    few, usual, many = (np.asarray(ways[way](Path())(photo)) > 0 for way in ("canny-few", "canny", "canny-many"))
+    assert 0.005 < few.mean() < 0.8 * usual.mean() and usual.mean() < 0.9 * many.mean() < 0.3
+    assert (few & ~usual).sum() == 0 and (usual & ~many).sum() == 0
