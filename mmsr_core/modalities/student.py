@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mmsr_core.images import to_tensor
 
 MULTIPLE = 32  # sides of the network's input are multiples of this
+PARTS = (0.75, 1.0, 1.25)  # of the size for which the network is made, at which it looks at a photo
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -119,9 +120,9 @@ class Student(ModelMixin, ConfigMixin):
         """photo (B, 3, H, W) in [-1, 1], sides multiples of 32 -> (B, outputs, H/2, W/2)."""
         return self.decoder(self.encoder(photo))
 
-    def prepare(self, image: Image.Image) -> Image.Image:
-        """The photo at the size at which the network looks at it; the aspect ratio is kept to about half of 32 px."""
-        scale = self.config.long_side / max(image.size)
+    def prepare(self, image: Image.Image, part: float = 1.0) -> Image.Image:
+        """The photo at `part` of the size for which the network is made; the aspect ratio is kept to about 16 px."""
+        scale = part * self.config.long_side / max(image.size)
         size = tuple(max(round(side * scale / MULTIPLE), 1) * MULTIPLE for side in image.size)
         return image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
 
@@ -138,11 +139,20 @@ def load(folder: Path, device: str) -> Student:
 
 
 def predict(student: Student, image: Image.Image) -> Tensor:
-    """The student's output for a whole photo, (outputs, h, w) at half the size at which it looked.
+    """The student's output for a whole photo, (outputs, h, w) at half the size for which it is made.
 
-    The mean over the photo and its mirror image: a little better (1 % of the mean IoU) for twice 15 ms.
+    The mean over three sizes of the photo and of its mirror image, as one look is easily taken in by the scale of a
+    texture: on 62 photos, whole, shrunk and spoilt, mean IoU +.007, +.003 and 0, rank correlation +.007, +.006 and
+    +.002, for 2.3 times the time.
     """
-    photo = to_tensor(student.prepare(image)).to(student.device)
+    looks = [_look(student, image, part) for part in PARTS]
+    size = looks[PARTS.index(1.0)].shape[-2:]
+    return torch.stack([F.interpolate(look[None], size, mode="bilinear", antialias=True)[0] for look in looks]).mean(0)
+
+
+def _look(student: Student, image: Image.Image, part: float) -> Tensor:
+    """The mean over the photo and its mirror image, at one size."""
+    photo = to_tensor(student.prepare(image, part)).to(student.device)
     straight, mirrored = student(torch.cat([photo, photo.flip(-1)]))
     return (straight + mirrored.flip(-1)) / 2
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mmsr_core.modalities.depth import StudentDepth
 from mmsr_core.modalities.palette import COLORS, to_index
 from mmsr_core.modalities.segmentation import StudentSegmentation
-from mmsr_core.modalities.student import MULTIPLE, Student, load, refine
+from mmsr_core.modalities.student import MULTIPLE, Student, load, predict, refine
 
 SIZES = [(16, 16), (1, 1), (33, 17), (16, 700), (500, 21), (256, 192), (1000, 700)]
 
@@ -112,3 +112,15 @@ def test_refining_keeps_a_constant_map_and_follows_the_photos_border():
     coarse[:, :, 8:] = 1  # its border lies at pixel 32
     fine = refine(coarse, image, epsilon=1e-5)[0, 32]
     assert fine[31] > 0.6 and fine[28] < 0.4
+
+
+def test_a_photo_is_looked_at_in_three_sizes_and_mirrored(monkeypatch):
+    """The mean of what is seen in each; a mirrored photo gives the mirrored map."""
+    student, seen = Student(1, widths=(8, 8, 8, 8, 8), blocks=(0,) * 5, thin=8, long_side=128).eval(), []
+    monkeypatch.setattr(student, "forward", lambda photo: seen.append(tuple(photo.shape)) or photo[:, :1, ::2, ::2])
+    image = Image.fromarray(np.linspace(0, 255, 96 * 64).astype(np.uint8).reshape(64, 96)).convert("RGB")
+    found = predict(student, image)
+    assert seen == [(2, 3, 64, 96), (2, 3, 96, 128), (2, 3, 96, 160)] and found.shape == (1, 48, 64)
+    assert torch.allclose(predict(student, ImageOps.mirror(image)), found.flip(-1), atol=1e-4)
+    small = np.asarray(image.convert("L").resize((64, 48)))
+    assert np.corrcoef(found[0].numpy().ravel(), small.ravel())[0, 1] > 0.99
