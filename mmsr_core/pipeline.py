@@ -67,7 +67,7 @@ class Event:
         return None if self._picture is None else self._picture()
 
 
-CACHED = 64  # tiles whose keys and values are kept: at sd2's size 21 MB each, whatever the tile's side
+CACHED = 64  # tiles whose keys and values are kept: at sd2's size 21 MB each (42 with edits), whatever the tile's side
 
 
 @dataclass

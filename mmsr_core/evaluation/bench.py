@@ -23,7 +23,7 @@ from mmsr_core.evaluation.markup import markdown
 from mmsr_core.evaluation.rrdbnet import RRDBNet
 from mmsr_core.evaluation.summary import Table
 from mmsr_core.evaluation.timing import alone, clock, race, threads
-from mmsr_core.modalities import MODALITIES
+from mmsr_core.modalities import MODALITIES, Edited
 from mmsr_core.precision import bf16_pays
 from mmsr_core.settings import Settings
 
@@ -169,7 +169,8 @@ def _visit(upscaler: Upscaler, image: Image.Image) -> dict[str, float]:
     marks.append(clock())
     upscaler.restore(image, given, settings.with_(temperature={"depth": 0.5})).finish()
     marks.append(clock())
-    upscaler.restore(image, {**given, "edge": given["edge"].rotate(180)}, settings).finish()
+    turned = Edited(given["edge"].rotate(180), given["edge"])
+    upscaler.restore(image, {**given, "edge": turned}, settings).finish()
     marks.append(clock())
     result.finish("adain")
     marks.append(clock())
