@@ -67,7 +67,7 @@ def test_a_space_is_told_by_its_environment(start, monkeypatch: pytest.MonkeyPat
 
 def test_each_preset_starts_from_settings_that_suit_it():
     assert Engine(Options(preset="mini")).defaults == Settings()
-    assert Engine(Options(preset="sd2")).defaults == Settings(steps=20)
+    assert Engine(Options(preset="sd2")).defaults == Settings(steps=20, edit_strength=1.0)
 
 
 @pytest.mark.parametrize("wrong", [["--auth", "nobody"], ["--max-megapixels", "0"], ["--queue-size", "0"]])
