@@ -190,7 +190,7 @@ def edits(options: Options) -> Experiment:
         lambda results, data: [means(results, data, best=False)],
         measures=("change", "inside"),
         baseline="no edit",
-        grid=[arm.label for arm in arms],
+        grid=[arm.label for arm in arms[: 1 + len(EDITS)]],
     )
 
 
