@@ -7,10 +7,12 @@ from enum import Enum
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel, VQModel
+from PIL import Image
 from transformers import CLIPTextModel, CLIPTokenizerFast
 
 from mmsr_core.build import main, unlearnt
 from mmsr_core.keymaps import read_checkpoint, taming_config, taming_state, vq_from_taming
+from mmsr_core.modalities.given import Edited
 from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.settings import Settings
 from mmsr_core.tiling import Tile
@@ -177,6 +179,29 @@ def test_opened_gates_let_the_maps_be_heard_and_closed_ones_pass_a_gradient(buil
     assert pipeline.connector.gate.grad.abs().min() > 0
     torch.nn.init.constant_(pipeline.connector.gate, 0.5)
     assert not torch.allclose(output(maps), output(texts))
+
+
+@torch.no_grad()
+def test_an_edited_map_is_heard_beside_the_one_that_was_read(built, photo, maps):
+    """With text and gated latents in both contexts: the same map twice is no edit, one that differs everywhere all."""
+    pipeline = MMSRPipeline.from_pretrained(built)
+    torch.nn.init.constant_(pipeline.connector.gate, 2.0)
+    z, condition, time = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8), torch.tensor(500)
+    settings = Settings(weight=1.0, edit_strength=1.0)
+
+    def output(depth):
+        branches = pipeline.contexts({**maps, "depth": depth}, Tile(0, 0, 8, 8), photo.size, settings)
+        return pipeline.predict(z, time, condition, branches, 1.0)
+
+    near, far = Image.new("L", photo.size, 255), Image.new("L", photo.size, 0)
+    alone, other = output(near), output(far)
+    assert not torch.allclose(alone, other, atol=1e-4)
+    torch.testing.assert_close(output(Edited(near, near)), alone, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(output(Edited(near, far)), alone, atol=1e-5, rtol=1e-4)
+    half = far.copy()
+    half.paste(255, (0, 0, photo.width // 2, photo.height))
+    change = (output(Edited(half, far)) - other).abs().mean((0, 1))
+    assert change[:, :4].mean() > change[:, 5:].mean()
 
 
 def test_without_a_bypass_nothing_changes(pipeline):
