@@ -136,6 +136,7 @@ class Api:
         unknown = sorted(set(left_out) - set(NAMES))
         if unknown:
             raise ValueError(f"off: got {', '.join(unknown)}, wanted some of {', '.join(NAMES)}")
+        upscaler = self.engine.upscaler()
         found: dict[str, Any] = {}
         sources: dict[str, str] = {}
         for row in MODALITIES:
@@ -144,9 +145,8 @@ class Api:
                 continue
             if value is not None:
                 given_map = open_map(value.path, value.name) if isinstance(value, Upload) else value
-                found[row.name] = row.checked(given_map, self.engine.upscaler().palette)
+                found[row.name] = row.checked(given_map, upscaler.palette)
                 sources[row.name] = "uploaded" if row.kind == "map" else "edited"
-        upscaler = self.engine.upscaler()
         found = beside(found, lambda name: upscaler.extract(photo.rgb, (name,))[name])
         missing = tuple(name for name in NAMES if name not in found and name not in left_out)
         if missing:

@@ -63,7 +63,7 @@ def cut(whole: Finished, box: Box) -> Finished:
 
 def reference(given: Image.Image | None, run: Finished) -> Image.Image | None:
     """The reference photo as far as a run goes."""
-    return given if given is None or run.whole is None else inside(given, run.box, run.whole.photo.rgb.size)
+    return given if given is None or run.box is None else inside(given, run.box, run.origin.photo.rgb.size)
 
 
 def inside(image: Image.Image, box: Box, size: Sequence[int]) -> Image.Image:

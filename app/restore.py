@@ -105,7 +105,7 @@ class Restore(Handlers):
             return None
         run = visit.history[position]
         changes = self.settings(run.settings.with_(seed=run.result.seed), new_seed=False)
-        whole = run if run.whole is None else run.whole
+        whole = run.origin
         if visit.photo is not whole.photo:
             visit.reference = None
         if visit.photo is not whole.photo or whole is run:  # a part does not know what is wrong with the whole

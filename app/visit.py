@@ -81,6 +81,11 @@ class Finished:
     whole: Finished | None = None  # of a part: what it was cut from; it has no result
     box: tuple[int, int, int, int] | None = None  # of a part: left, top, right, bottom in the whole photo, px
 
+    @property
+    def origin(self) -> Finished:
+        """The run of the whole photo: itself, or what a part was cut from."""
+        return self if self.whole is None else self.whole
+
 
 def modalities(slots: Mapping[str, Slot]) -> dict[str, Image.Image | str | Edited]:
     """What the model gets: only what is on and there."""
@@ -118,7 +123,7 @@ class Visit:
         """The last run before this one that made a picture of the same size of the same photo or part."""
 
         def made(run: Finished) -> tuple:
-            return id(run.photo if run.whole is None else run.whole.photo), run.box, run.settings.scale
+            return id(run.origin.photo), run.box, run.settings.scale
 
         places = [place for place, other in enumerate(self.history) if other is run]
         older = self.history[places[0] + 1 :] if places else []

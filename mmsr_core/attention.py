@@ -30,8 +30,9 @@ class ContextAttention:
             `text_bypass`), attended to on their own and added tanh(gate)-fold. None: one attention over all.
         alike: so many rows repeat themselves to the end, as branches do that have not heard their contexts yet;
             self-attention computes them once. None: no two rows are known to be alike.
-        edited: (B, 1, h, w) in 0..1 over the U-Net's input; the context is two of equal length, with the edits of the
-            maps and before them, and each place hears of both what the mask says. None: one context for all places.
+        edited: (B, 1, h, w) over the U-Net's input, 0 outside of edits, 1 inside, more to go beyond them; the context
+            is two of equal length, with the edits of the maps and before them, and each place hears of both what the
+            mask says. None: one context for all places.
     """
 
     def __call__(

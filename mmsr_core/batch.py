@@ -13,14 +13,7 @@ from mmsr_core import memory
 from mmsr_core.compare import protect
 from mmsr_core.files import make_folder
 from mmsr_core.gather import gather, save_maps
-from mmsr_core.images import (
-    READABLE,
-    WRITABLE,
-    check_target,
-    open_photo,
-    read_recipe,
-    save_photo,
-)
+from mmsr_core.images import READABLE, WRITABLE, check_target, open_photo, read_recipe, save_photo
 from mmsr_core.outcome import SAID
 from mmsr_core.pace import Watch
 from mmsr_core.recipe import Recipe, record

@@ -175,6 +175,7 @@ class MMSRPipeline(DiffusionPipeline):
             edited = edited * settings.edit_strength
             gains = None if gains is None else edits.kept_inside(gains, self.connector.read(before), edited)
             context = torch.cat([context, before], 1)
+            edited = F.interpolate(edited, (tile.height, tile.width), mode="bilinear", antialias=True)
         return Branches(context, edited, gains, {})
 
     def _context(self, modalities: Modalities, box: Box, settings: Settings) -> Tensor:
@@ -210,8 +211,7 @@ class MMSRPipeline(DiffusionPipeline):
         given, context = (t.to(self.unet.dtype) for t in (torch.cat([painted, condition], 1), branches.context))
         attention = {"cache": branches.cache, **self.hearing(z.shape[-2:])}
         if branches.edited is not None:
-            edited = F.interpolate(branches.edited, z.shape[-2:], mode="bilinear", antialias=True)
-            attention["edited"] = edited.repeat(len(context) // len(z), 1, 1, 1)
+            attention["edited"] = branches.edited.repeat(len(context) // len(z), 1, 1, 1)
         with self.precision():
             out = branched(self.unet, given, time, context, attention).float()
         if branches.gains is not None:

@@ -169,9 +169,7 @@ class Upscaler:
             self._pace = Pace()
             self.restore(Image.new("RGB", (64, 64), "gray"), {}, settings)
 
-    def stream(
-        self, image: Image.Image, modalities: Modalities, settings: Settings
-    ) -> Iterator[Step]:
+    def stream(self, image: Image.Image, modalities: Modalities, settings: Settings) -> Iterator[Step]:
         """Restores step by step; the last `Step` carries the `Result`. Closing the generator cancels.
 
         Args:
