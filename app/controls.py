@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from mmsr_core.modalities import MODALITIES
 from mmsr_core.settings import Settings, declared, names
 
 TEMPERATURE = "temperature"
+NEW_SEED, PRESET = "new_seed", "preset"
 LONG = ("negative", "positive")
 
 
@@ -75,6 +77,17 @@ def read(values: Sequence[Any]) -> Values:
         else:
             found[name] = (value or "") if name in LONG else value
     return Values(Settings.from_dict(found), bool(new_seed))
+
+
+def kept(text: str | None, preset: str, defaults: Settings) -> Values:
+    """What a browser kept of an earlier visit, JSON of keys with "preset" and "new_seed"; else the defaults."""
+    plain = dict(zip(keys_in_order(), write(defaults), strict=True)) | {NEW_SEED: True}
+    try:
+        stored = json.loads(text or "{}")
+        same = stored.get(PRESET) == preset  # what suits one model does not suit the other
+        return read([stored.get(key, value) if same else value for key, value in plain.items()])
+    except (AttributeError, TypeError, ValueError):  # of another version of the page
+        return Values(defaults, True)
 
 
 def write(settings: Settings) -> list[Any]:

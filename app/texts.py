@@ -26,6 +26,7 @@ BATCH_LINE = (
     "Edited maps belong to their photo and are not used here.</p>"
 )
 MASK_EMPTY = "Load a photo first"
+SETTINGS_KEPT = "The settings of your last visit are back. Reset all brings the defaults."
 PART_TITLE = "Try a part first"
 PART_EMPTY = "Load a photo, then choose a part of it here"
 PART_FRAME = "Part of the photo to try. Arrow keys move it, with Shift by one pixel."
@@ -74,8 +75,8 @@ before the run.
 
 ### Nothing is lost
 Every result carries its recipe: drop it (or a recipe file) anywhere on the page, and settings, seed and maps are back.
-The history keeps the last runs of this session. A new photo never throws your edited maps away; it marks them stale.
-Photos stay on this server only as long as the session, and nobody else sees them.
+The history keeps the last runs of this session, the browser your settings. A new photo never throws your edited maps
+away; it marks them stale. Photos stay on this server only as long as the session, and nobody else sees them.
 
 ### Keys
 In the painting dialog: arrow keys move, space paints and, held, moves the picture, F fills, [ and ] size the brush,

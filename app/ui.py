@@ -25,6 +25,7 @@ def build(engine: Engine) -> gr.Blocks:
     """The whole page, wired to `engine`, which loads when the first visitor comes."""
     with gr.Blocks(title=texts.TITLE, analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as demo:
         page = Page(gr.State(None, delete_callback=visit.close, time_to_live=6 * 3600))
+        page.add(kept=gr.Textbox(visible="hidden", elem_id="kept"))
         _header(page)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Studio", id="studio", elem_id="studio-tab"):

@@ -49,9 +49,10 @@ def wire(demo: gr.Blocks, engine: Engine, page: Page) -> None:
 def _load(demo: gr.Blocks, engine: Engine, page: Page) -> None:
     extractors = {name: card.extractor for name, card in page.cards.items() if card.extractor is not None}
 
-    def greet():
-        """A fresh visit, then the stages of loading; then what is loaded, and how it reads photos."""
-        yield {page.visit: Visit(), page.engine_line: texts.engine_line("Loading"), **_suited(engine, page)}
+    def greet(kept: str | None):
+        """A fresh visit with the settings of the last one, then the stages of loading, then what is loaded."""
+        first = {page.visit: Visit(), page.kept: engine.options.preset}
+        yield {**first, page.engine_line: texts.engine_line("Loading"), **_found(engine, page, kept)}
         for stage in engine.stages():
             yield {page.engine_line: texts.engine_line(stage.capitalize(), engine.failed)}
         if engine.ready:
@@ -59,16 +60,33 @@ def _load(demo: gr.Blocks, engine: Engine, page: Page) -> None:
             chosen = {box: defaults[name] for name, box in extractors.items() if name in defaults}
             yield {page.engine_line: texts.info_line(engine.upscaler().info), **chosen}
 
-    outputs = [page.visit, page.engine_line, *page.settings.values(), *extractors.values()]
-    demo.load(greet, None, outputs, **QUIET, concurrency_limit=None)
+    outputs = [page.visit, page.kept, page.engine_line, page.notice, page.start, page.start_help, *page.values()]
+    recall, keep = _kept_in_browser(page)
+    demo.load(greet, page.kept, [*outputs, *extractors.values()], js=recall, **QUIET, concurrency_limit=None)
+    changes = [widget.change for widget in page.values()]
+    gr.on(changes, None, [page.kept, *page.values()], js=keep, api_visibility="private")
     page.theme.click(None, js="() => window.toggleTheme()", api_visibility="private")
 
 
-def _suited(engine: Engine, page: Page) -> dict[Any, Any]:
-    """The controls at what suits the preset, where that is not what they were made with."""
-    if engine.defaults == Settings():
-        return {}
-    return dict(zip(page.settings.values(), controls.write(engine.defaults), strict=True))
+def _kept_in_browser(page: Page) -> tuple[str, str]:
+    """Scripts that read and write the settings kept in the browser; where storage is forbidden, nothing is kept.
+
+    `gr.BrowserState` does not serve: in a frame without storage it keeps the page from loading every other time.
+    """
+    keys = json.dumps([controls.PRESET, *page.settings, controls.NEW_SEED])
+    recall = "() => { try { return [localStorage.getItem('mmsr-settings')]; } catch { return [null]; } }"
+    text = f"JSON.stringify(Object.fromEntries({keys}.map((key, place) => [key, values[place]])))"
+    keep = f"(...values) => {{ try {{ localStorage.setItem('mmsr-settings', {text}); }} catch {{ }} return []; }}"
+    return recall, keep
+
+
+def _found(engine: Engine, page: Page, kept: str | None) -> dict[Any, Any]:
+    """The controls as the visitor left them, or at what suits the preset, where they were made with something else."""
+    values = controls.kept(kept, engine.options.preset, engine.defaults)
+    found = dict(zip(page.values(), [*controls.write(values.settings), values.new_seed], strict=True))
+    if values.settings != engine.defaults:
+        return {**found, page.start: OWN, page.start_help: "", page.notice: texts.notice(texts.SETTINGS_KEPT)}
+    return {} if engine.defaults == Settings() and values.new_seed else found
 
 
 def _photo(page: Page, maps: Maps, restore: Restore) -> None:

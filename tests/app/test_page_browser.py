@@ -60,6 +60,37 @@ def test_upload_paint_switch_off_steer_run_download_and_restore(
     assert Image.open(same).tobytes() == Image.open(path).tobytes()
 
 
+def test_settings_outlive_a_reload_until_they_are_reset(page: Page):
+    def reloaded() -> tuple[str, str, str]:
+        page.wait_for_timeout(1000)  # what is kept is encrypted, so nothing tells that all of it is
+        page.reload()
+        page.locator(".engine.ok").wait_for()
+        fields = ("#set-weight input[type=number]", "#temperature-depth input[type=number]")
+        weight, depth = (page.locator(field).first.input_value() for field in fields)
+        return weight, depth, page.locator("#notice").inner_text()
+
+    set_number(page, "weight", 5)
+    set_dial(page, "depth", 0.5)
+    weight, depth, said = reloaded()
+    assert (weight, depth) == ("5", "0.5") and "last visit" in said
+    expect(page.locator("#start input")).to_have_value("Your own")
+    page.locator("#reset-all").click()
+    expect(page.locator("#set-weight input[type=number]").first).to_have_value("2")
+    weight, depth, said = reloaded()
+    assert (weight, depth, said.strip()) == ("2", "1", "")
+
+
+def test_a_browser_that_forbids_storage_shows_the_page_all_the_same(
+    context: BrowserContext, address: str, photo_file: Path
+):
+    denied = "get() { throw new DOMException('denied', 'SecurityError'); }"
+    context.add_init_script(f"Object.defineProperty(window, 'localStorage', {{ {denied} }})")
+    page = visit(context, address)
+    give_photo(page, photo_file)
+    set_number(page, "weight", 5)
+    expect(page.locator("#plan")).to_contain_text("37 × 27 → 148 × 108")
+
+
 def test_stop_frees_the_device_and_keeps_the_page(page: Page, photo_file: Path):
     give_photo(page, photo_file)
     begin(page)

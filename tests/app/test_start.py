@@ -105,6 +105,21 @@ def test_a_session_that_ends_deletes_its_files_and_stops_its_runs():
     visit.close(other)
 
 
+@pytest.mark.parametrize(
+    "stored",
+    [None, "", "text", "[1]", '{"preset": "mini", "weight": 99, "new_seed": false}', '{"preset": "sd2", "weight": 5}'],
+)
+def test_settings_a_browser_kept_that_are_of_no_use_give_the_defaults(stored: str | None):
+    defaults = Settings(steps=20)
+    assert controls.kept(stored, "mini", defaults) == controls.Values(defaults, new_seed=True)
+
+
+def test_settings_a_browser_kept_fill_up_with_the_defaults():
+    stored = '{"preset": "mini", "weight": 5, "temperature.depth": 0.5, "new_seed": false, "of_yesterday": 1}'
+    wanted = Settings(steps=20, weight=5.0, temperature={"depth": 0.5})
+    assert controls.kept(stored, "mini", Settings(steps=20)) == controls.Values(wanted, new_seed=False)
+
+
 def test_settings_survive_the_controls():
     settings = Settings(weight=3.5, seed=7, temperature={"depth": 0.5}, positive="crisp")
     assert controls.read([*controls.write(settings), False]).settings == settings
