@@ -12,6 +12,8 @@ from app import ui
 from app.engine import Engine, Options
 from mmsr_core.presets import PRESETS
 
+SESSIONS = 200  # that Gradio remembers, with about 5 MB each; it forgets those that were not used for longest
+
 if gr.NO_RELOAD:
     engine = Engine()
 demo = ui.build(engine)
@@ -88,6 +90,8 @@ def main(argv: list[str] | None = None) -> None:
         mcp_server=args.mcp,
         max_file_size="200mb",
         show_error=False,
+        ssr_mode=False,
+        state_session_capacity=SESSIONS,
         run_history=False,
         enable_monitoring=False,
         footer_links=["api"],

@@ -51,8 +51,7 @@ class Batch(Job):
     @work
     def start(self, visit: Visit, paths: list[str] | None, form: str, *values: Any) -> Iterator[Changes]:
         """Photo after photo; a failure is a line in the report and does not stop the others."""
-        wanted = controls.read(values)
-        settings = wanted.settings.with_(seed=None) if wanted.new_seed else wanted.settings
+        settings = controls.read(values).drawn
         if not paths:
             raise ValueError("Choose some photos or a folder first.")
         if len(paths) > self.engine.options.max_files:
@@ -83,14 +82,21 @@ class Batch(Job):
         return {name: way for name, way in chosen.items() if ways[name][way].consent is None}
 
     def jobs(self, visit: Visit, paths: list[str], form: str) -> list[batch.Job]:
-        """The uploads side by side in one folder, and the results to make of them."""
+        """The uploads side by side in one folder, and the results to make of them.
+
+        Raises:
+            ValueError: an upload is gone.
+        """
         shutil.rmtree(visit.folder / "batch", ignore_errors=True)
         inbox = visit.folder / "batch" / "in"
         inbox.mkdir(parents=True)
+        if lost := [Path(path).name for path in paths if not Path(path).exists()]:
+            raise ValueError(f"Files are kept for an hour, choose these again: {', '.join(lost)}.")
         for path in map(Path, paths):
-            target = inbox / path.name
-            if target.exists():
-                target = inbox / f"{path.stem}-{len(list(inbox.iterdir()))}{path.suffix}"
+            target, number = inbox / path.name, 1
+            while target.exists():
+                number += 1
+                target = inbox / f"{path.stem}-{number}{path.suffix}"
             shutil.copyfile(path, target)
         return batch.plan(inbox, visit.folder / "batch" / "out", form)
 

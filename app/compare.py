@@ -27,6 +27,7 @@ KINDS = {
     "edits": "Did my edits matter?",
 }
 WEIGHT = 10.0  # of the guidance modes beside each other: at small ones they hardly differ
+MOST = 12  # pictures of one sweep
 WORKED = (0, "depth", (0.4, 10.0))  # example photo, modality, temperatures
 
 
@@ -90,8 +91,7 @@ class Compare(Job):
         *values: Any,
     ) -> Iterator[Changes]:
         """Compare with the photo, maps and settings of the Studio tab."""
-        wanted = controls.read(values)
-        settings = wanted.settings.with_(seed=None) if wanted.new_seed else wanted.settings
+        settings = controls.read(values).drawn
         yield from self.maps.ready(visit, self)
         if self.asked_to_stop(visit).is_set():
             yield {self.status: texts.notice("Stopped while the photo was being read.")}
@@ -194,6 +194,8 @@ def plan_for(kind: str, modalities: Mapping, settings: Settings, words: str, mod
     modes = [mode for mode in compare.GUIDANCE_MODES if mode in modes]
     if not modes:
         raise ValueError("Choose at least one guidance mode for the sweep.")
+    if len(weights) * len(modes) > MOST:
+        raise ValueError(f"A sweep makes {MOST} pictures at most, got {len(weights)} weights for {len(modes)} modes.")
     variants = compare.by_weight(modalities, settings, weights, modes)
     return Plan("Guidance weight", variants, modes, [f"w = {w:g}" for w in weights], weights, "weight w")
 

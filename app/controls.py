@@ -60,6 +60,11 @@ class Values:
     settings: Settings
     new_seed: bool
 
+    @property
+    def drawn(self) -> Settings:
+        """What a run gets: without a seed where a new one is to be drawn."""
+        return self.settings.with_(seed=None) if self.new_seed else self.settings
+
 
 def read(values: Sequence[Any]) -> Values:
     """Values of the widgets in the order of `keys_in_order()`, then the "new seed" box -> validated settings.

@@ -36,10 +36,13 @@ class Job(Handlers):
 
     @guarded
     def press(self, visit: Visit) -> Changes:
-        """A start button was pressed: said at once, before the place in the queue is reached."""
+        """A start button was pressed: said at once, before the place in the queue is reached.
+
+        Handing the visit back makes Gradio count its time to live anew, here and where a photo is given.
+        """
         self.asked_to_stop(visit).clear()
         visit.waiting.append(self.kind)
-        return {**self.buttons(True), self.status: texts.progress(0, "Waiting for the device")}
+        return {self.page.visit: visit, **self.buttons(True), self.status: texts.progress(0, "Waiting for the device")}
 
     @guarded
     def stop(self, visit: Visit) -> Changes:
@@ -77,7 +80,7 @@ def work(method: Callable) -> Callable:
     def inner(self: Job, visit: Visit | None, *args: Any) -> Iterator[Changes]:
         if visit is not None and self.kind in visit.given_up:  # the queue keeps its order: the oldest is the first
             visit.given_up.remove(self.kind)
-            yield gr.skip()
+            yield gr.skip() if self.kind in visit.waiting else self.buttons(False)
             return
         if visit is not None and self.kind in visit.waiting:
             visit.waiting.remove(self.kind)

@@ -46,15 +46,18 @@ class Maps(Handlers):
 
     def use(self, visit: Visit, photo: Photo, note: str, *values: Any) -> Changes:
         """Make `photo` the photo of the visit; `note` says what had to be changed in it."""
-        if visit.photo is not None:  # a recipe may have come before its photo
+        if visit.photo is not None:  # a recipe may have come before the first photo
             self.forget(visit)
         visit.photo = photo
-        changes: Changes = {self.page.photo: views.boxed(photo), self.page.part: part.shown(photo)}
-        changes |= {self.page.photo_line: texts.photo_line(photo)}
+        if visit.expected is not None and visit.expected.fits(photo.rgb):
+            visit.take(visit.expected)
+        changes: Changes = {self.page.visit: visit, self.page.photo: views.boxed(photo)}
+        changes |= {self.page.part: part.shown(photo), self.page.photo_line: texts.photo_line(photo)}
         changes |= self.plans(visit, controls.read(values).settings)
         for name in NAMES:
             changes |= self.card(visit, name)
-        said = " ".join(part for part in (note, stale_note(visit)) if part)
+        kept = [ROWS[name].label.lower() for name, slot in visit.slots.items() if slot.stale and slot.made_by_hand]
+        said = " ".join(part for part in (note, texts.stale(kept)) if part)
         return changes | self.protection(visit) | ({self.page.notice: texts.notice(said, "warn")} if said else {})
 
     def forget(self, visit: Visit) -> None:
@@ -85,25 +88,32 @@ class Maps(Handlers):
     def extract(self, visit: Visit, names: Sequence[str], job: str = "read") -> Iterator[Changes]:
         """One modality after the other, each shown as soon as it is there; ends where the photo is changed meanwhile.
 
+        What the visitor makes of a modality while it is being read stays; Reset then brings what was read.
         `job`: whose Stop ends it.
         """
+        photo = visit.photo
         yield from self.waiting()
-        photo, upscaler = visit.photo, self.engine.upscaler()
+        upscaler = self.engine.upscaler()
         for position, name in enumerate(names):
+            if visit.photo is not photo:
+                return
             slot = visit.slots[name]
-            yield {
-                self.page.status: texts.progress(
-                    position / len(names), f"Reading the photo: {ROWS[name].label.lower()}"
-                )
-            }
+            before = slot.value
+            what = f"Reading the photo: {ROWS[name].label.lower()}"
+            yield {self.page.status: texts.progress(position / len(names), what)}
             chosen = {} if slot.extractor is None else {name: slot.extractor}
             said: list[str] = []
             access = Access(visit.allowed, visit.stops[job], said.append)
             value = upscaler.extract(photo.rgb, (name,), chosen, access)[name]
             if visit.photo is not photo:
                 return
-            slot.set(value, "auto")
-            yield self.card(visit, name) | ({self.page.notice: texts.notice(" ".join(said))} if said else {})
+            if slot.value is before:
+                slot.set(value, "auto")
+                yield self.card(visit, name)
+            else:
+                slot.extracted = value
+            if said:
+                yield {self.page.notice: texts.notice(" ".join(said))}
         if names:
             yield {self.page.photo_line: texts.photo_line(photo, upscaler.cleaner.damage(photo.rgb))}
 
@@ -203,7 +213,11 @@ class Maps(Handlers):
         slot, card = visit.slots[name], self.page.cards[name]
         if slot.value is None:  # the photo was changed while the dialog was open
             raise ValueError(f"The {ROWS[name].label.lower()} that you painted on was of an earlier photo.")
-        slot.set(ROWS[name].checked(views.painted(name, slot.value, value["src"]), self.palette), "edited")
+        try:
+            painted = ROWS[name].checked(views.painted(name, slot.value, value["src"]), self.palette)
+        except ValueError as error:  # the card goes back to the map that is in use
+            return {**self.card(visit, name), self.page.notice: handlers.refusal(error)}
+        slot.set(painted, "edited")
         return {card.badge: texts.badge(slot.badge), card.detail: self.detail(name, slot), card.seen: ""}
 
     @guarded
@@ -276,14 +290,6 @@ class Maps(Handlers):
         mask = Image.new("L", size) if visit.mask is None else visit.mask
         shown = views.map_card("protect", mask.convert("RGB"), visit.photo.rgb)
         return {self.page.mask: shown, self.page.mask_line: texts.mask_line(visit.mask)}
-
-
-def stale_note(visit: Visit) -> str:
-    """What was made by hand for an earlier photo, in a sentence."""
-    kept = [ROWS[name].label.lower() for name, slot in visit.slots.items() if slot.stale and slot.made_by_hand]
-    if not kept:
-        return ""
-    return f"Your {' and '.join(kept)} came from an earlier photo and will be used as it is; Reset drops it."
 
 
 def _raw(path: str, invert: bool) -> Image.Image:

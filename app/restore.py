@@ -14,11 +14,10 @@ from app.handlers import Changes, Handlers, guarded
 from app.intake import taken
 from app.maps import Maps
 from app.run import Run
-from app.starts import KEPT, STARTS, SUFFIXES
-from app.visit import Slot, Visit
+from app.starts import KEPT, OWN, STARTS, SUFFIXES
+from app.visit import Visit
 from app.widgets import Upload
 from mmsr_core.images import Photo, read_recipe
-from mmsr_core.modalities.given import Edited
 from mmsr_core.recipe import Recipe
 from mmsr_core.settings import Settings
 
@@ -31,9 +30,10 @@ class Restore(Handlers):
         self.maps, self.run = maps, run
 
     def settings(self, settings: Settings, new_seed: bool) -> Changes:
-        """Every control gets its value."""
-        values = controls.write(settings)
-        return {**dict(zip(self.page.settings.values(), values, strict=True)), self.page.new_seed: new_seed}
+        """Every control gets its value; no starting point and no choice of words is shown any more."""
+        values = [*controls.write(settings), new_seed]
+        own = {self.page.start: OWN, self.page.start_help: "", self.page.suffix: None}
+        return {**dict(zip(self.page.values(), values, strict=True)), **own}
 
     @guarded
     def drop(self, visit: Visit, given: Upload | None, *values: Any) -> Changes:
@@ -78,10 +78,11 @@ class Restore(Handlers):
             if known.whole is not None:
                 return {**changes, **self.of_part(visit, recipe, known.whole.photo)}
             changes |= self.maps.use(visit, known.photo, "", *controls.write(recipe.settings), False)
-        for name, slot in visit.slots.items():
-            _restore_slot(slot, recipe, name)
-        visit.mask = recipe.region()
         fits = visit.photo is not None and recipe.fits(visit.photo.rgb)
+        visit.expected = None if fits else recipe
+        if visit.photo is not None and not fits:
+            return {**changes, self.page.notice: texts.notice(texts.OTHER_PHOTO, "warn")}
+        visit.take(recipe)
         note = "Settings, seed and maps restored." + ("" if fits else " Now drop the original photo to make it again.")
         changes |= {self.page.plan: self.plan(visit, recipe.settings), **self.maps.cards(visit)}
         changes |= self.maps.protection(visit)
@@ -132,14 +133,15 @@ class Restore(Handlers):
         start, now, plain = STARTS[name], controls.read(values), self.engine.defaults
         kept = {key: getattr(now.settings, key) for key in KEPT}
         settings = plain.with_(**{**kept, **start.changes})
-        changes, back = self.settings(settings, now.new_seed), []
+        changes, back = {**self.settings(settings, now.new_seed), self.page.start: name}, []
+        changes.pop(self.page.suffix)  # it changes no words
         for key, slot in visit.slots.items():
             back += [key] if not slot.on and key not in start.off else []
             slot.on = key not in start.off
             changes |= {self.page.cards[key].on: slot.on, self.page.cards[key].badge: texts.badge(slot.badge)}
         if back:
             changes |= {self.page.notice: texts.notice(f"Switched on again: {', '.join(back)}.")}
-        return {**changes, self.page.plan: self.plan(visit, settings), self.page.start_help: start.help}
+        return {**changes, self.page.start_help: start.help}
 
     @guarded
     def reset(self, visit: Visit) -> Changes:
@@ -150,7 +152,7 @@ class Restore(Handlers):
         for key, slot in visit.slots.items():
             slot.on = True
             changes |= {self.page.cards[key].on: True, self.page.cards[key].badge: texts.badge(slot.badge)}
-        return {**changes, self.page.plan: self.plan(visit, plain)}
+        return changes
 
     @guarded
     def suffix(self, visit: Visit, name: str) -> Changes:
@@ -165,18 +167,3 @@ class Restore(Handlers):
         if visit.seed is None:
             raise ValueError("There is no run yet whose seed could be used again.")
         return {self.page.seed: visit.seed, self.page.new_seed: False}
-
-
-def _restore_slot(slot: Slot, recipe: Recipe, name: str) -> None:
-    source = recipe.sources.get(name, "off")
-    slot.on = source != "off"
-    if slot.extractor != recipe.extractors.get(name):
-        slot.extractor, slot.stale = recipe.extractors.get(name), slot.value is not None
-    if name in recipe.maps:
-        given = recipe.map(name)
-        value, slot.extracted = given if isinstance(given, Edited) else (given, None)
-        slot.set(value, "file")
-    elif source not in ("off", "auto") and recipe.caption is not None:
-        slot.set(recipe.caption, "file")
-    elif source == "auto" and slot.made_by_hand:
-        slot.value, slot.source, slot.stale = slot.extracted, "auto" if slot.extracted is not None else "none", False

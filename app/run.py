@@ -54,8 +54,7 @@ class Run(Job):
 
     def made(self, visit: Visit, values: Sequence[Any], place: Any = None) -> Iterator[Changes]:
         """Extract what is missing, sample, show. The sampler is closed whatever happens, which frees the device."""
-        wanted = controls.read(values)
-        settings = wanted.settings.with_(seed=None) if wanted.new_seed else wanted.settings
+        settings = controls.read(values).drawn
         yield from self.maps.ready(visit, self)
         run = self.snapshot(visit, settings)
         if place is not None:
@@ -72,8 +71,11 @@ class Run(Job):
         finally:
             steps.close()
         yield {**self.finished(visit), self.page.status: "", self.page.history: self.shelf(visit)}
-        plans = {self.page.plan: self.plan(visit, settings)} if place is None else self.plans(visit, settings, place)
-        yield {self.page.seed: visit.seed, **plans}
+
+    def learnt(self, visit: Visit | None, place: Any, *values: Any) -> Changes:
+        """After a run: the seed that was drawn for it, and what the next one will cost, as the widgets stand now."""
+        seed = visit.seed if visit is not None and values[-1] else None
+        return {**self.planned(visit, place, *values), **({} if seed is None else {self.page.seed: seed})}
 
     def snapshot(self, visit: Visit, settings: Settings) -> Finished:
         """What the run is made from, so that later edits do not change the history."""
@@ -97,7 +99,7 @@ class Run(Job):
         before = visit.before(run)
         if before is not None:
             labels, images = [*labels, "Run before"], [*images, views.on_checks(picture(before), run.photo.alpha)]
-        reference = part.reference(visit.reference, run)
+        reference = part.reference(visit.reference, run) if run.origin.photo is visit.photo else None
         if reference is not None:
             resized = reference.resize(image.size, Image.Resampling.LANCZOS)
             labels, images = [*labels, "Reference"], [*images, resized]
@@ -163,14 +165,14 @@ class Run(Job):
 
     def write(self, visit: Visit, form: str) -> Path:
         run = visit.finished
-        path = visit.folder / f"{Path(run.photo.name).stem}-x{run.settings.scale}.{form}"
+        path = visit.folder / f"{run.stem}-x{run.settings.scale}.{form}"
         data = encode(picture(run), run.photo, form, recipe(run).to_json(), strip_gps=run.settings.strip_gps)
         path.write_bytes(data)
         return path
 
     @guarded
     def save_recipe(self, visit: Visit) -> Changes:
-        path = visit.folder / f"{Path(visit.finished.photo.name).stem}-recipe.json"
+        path = visit.folder / f"{visit.finished.stem}-recipe.json"
         path.write_text(recipe(visit.finished).to_json(), "utf-8")
         return {self.page.file: str(path)}
 
@@ -178,7 +180,7 @@ class Run(Job):
     def bundle(self, visit: Visit, form: str) -> Changes:
         """Result, maps and recipe in one zip."""
         run = visit.finished
-        path = visit.folder / f"{Path(run.photo.name).stem}-bundle.zip"
+        path = visit.folder / f"{run.stem}-bundle.zip"
         result = self.write(visit, form)
         with zipfile.ZipFile(path, "w") as bundle:
             bundle.write(result, result.name)

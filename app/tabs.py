@@ -83,7 +83,7 @@ def batch_tab(page: Page) -> None:
                     "Choose a folder instead", file_count="directory", size="sm", elem_id="batch-folder"
                 ),
             )
-            page.add(batch_line=gr.HTML(texts.BATCH_LINE))
+            gr.HTML(texts.BATCH_LINE)
             with gr.Row(elem_classes="tight"):
                 page.add(batch_start=gr.Button("Start", variant="primary", size="sm", elem_id="batch-start"))
                 page.add(

@@ -18,7 +18,7 @@ PLAN_EMPTY = '<p class="plan">Load a photo to see its size, time and memory here
 RESULT_EMPTY = """Give a photo, or pick an example
 Look at what was read from it, and change it where you like
 Run: the result appears here, beside the plain upscale"""
-ATTENTION_EMPTY = '<p class="fact">Appears with a result: the share of the connector’s attention that each one got.</p>'
+ATTENTION_EMPTY = '<p class="fact">After a run: how much the caption and each map counted.</p>'
 COMPARE_EMPTY = "Choose what to compare and press Start. The photo and maps of the Studio tab are used."
 HISTORY_EMPTY = "Finished runs of this session appear here."
 BATCH_LINE = (
@@ -26,6 +26,10 @@ BATCH_LINE = (
     "Edited maps belong to their photo and are not used here.</p>"
 )
 MASK_EMPTY = "Load a photo first"
+OTHER_PHOTO = (
+    "This recipe is of another photo: its settings and seed are here now, your maps stay. Drop its own photo to have "
+    "its maps, too."
+)
 SETTINGS_KEPT = "The settings of your last visit are back. Reset all brings the defaults."
 PART_TITLE = "Try a part first"
 PART_EMPTY = "Load a photo, then choose a part of it here"
@@ -39,8 +43,8 @@ BADGES = {
     "edited": ("edited", "Changed by you"),
     "uploaded": ("uploaded", "Uploaded by you"),
     "file": ("restored", "Restored from a recipe"),
-    "off": ("off", "Left out: the model gets the null token"),
-    "stale": ("stale", "Made for an earlier photo"),
+    "off": ("off", "Left out: the model does not see it"),
+    "stale": ("stale", "No longer matches this photo or the chosen source"),
 }
 POLARITY = {  # modality -> label of the box that turns an uploaded map round
     "depth": "Uploaded map: dark is near",
@@ -76,7 +80,8 @@ before the run.
 ### Nothing is lost
 Every result carries its recipe: drop it (or a recipe file) anywhere on the page, and settings, seed and maps are back.
 The history keeps the last runs of this session, the browser your settings. A new photo never throws your edited maps
-away; it marks them stale. Photos stay on this server only as long as the session, and nobody else sees them.
+away; it marks them stale. Photos are deleted from this server an hour or so after you leave; nobody else
+sees them.
 
 ### Keys
 In the painting dialog: arrow keys move, space paints and, held, moves the picture, F fills, [ and ] size the brush,
@@ -92,6 +97,13 @@ caption, depth, segmentation, edge = client.predict(handle_file("photo.jpg"), ap
 picture, recipe = client.predict(handle_file("photo.jpg"), '{"weight": 4, "seed": 1}', api_name="/restore")
 ```
 """
+
+
+def stale(labels: Sequence[str]) -> str:
+    """What was made by hand for an earlier photo, in a sentence."""
+    if not labels:
+        return ""
+    return f"Your {' and '.join(labels)} came from an earlier photo and will be used as it is; Reset drops it."
 
 
 def fact(text: str) -> str:

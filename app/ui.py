@@ -29,7 +29,7 @@ def build(engine: Engine) -> gr.Blocks:
         _header(page)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Studio", id="studio", elem_id="studio-tab"):
-                page.add(panes=gr.HTML(_pane_bar(), js_on_load=_script("panes"), elem_id="pane-bar"))
+                gr.HTML(_pane_bar(), js_on_load=_script("panes"), elem_id="pane-bar")
                 with gr.Row(elem_id="studio", equal_height=False):
                     _left(page)
                     _maps(page)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+import weakref
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,12 @@ from app.widgets import Upload
 from mmsr_core.images import Photo
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.given import Edited
+from mmsr_core.recipe import Recipe
 from mmsr_core.settings import Settings
 
-HISTORY = 12  # runs kept per session
+HISTORY = 12  # runs kept per session,
+HISTORY_PIXELS = 64_000_000  # if their results have no more pixels than this together; the last two are always kept
+STEM = 200  # bytes of a photo's name that its results have, too; most file systems end at 255
 
 
 @dataclass
@@ -48,6 +54,22 @@ class Slot:
     @property
     def made_by_hand(self) -> bool:
         return self.source in ("edited", "uploaded", "file")
+
+    def restore(self, recipe: Recipe, name: str) -> None:
+        """The modality `name` as a recipe has it; what it has read anew is left to be read."""
+        source = recipe.sources.get(name, "off")
+        self.on = source != "off"
+        if self.extractor != recipe.extractors.get(name):
+            self.extractor, self.stale = recipe.extractors.get(name), self.value is not None
+        if name in recipe.maps:
+            given = recipe.map(name)
+            value, self.extracted = given if isinstance(given, Edited) else (given, None)
+            self.set(value, "file")
+        elif source not in ("off", "auto") and recipe.caption is not None:
+            self.set(recipe.caption, "file")
+        elif source == "auto" and self.made_by_hand:
+            self.value, self.source = self.extracted, "none" if self.extracted is None else "auto"
+            self.stale = False
 
     def forget_photo(self) -> None:
         """The photo is gone: what was read from it goes too, what was made by hand stays and is out of date."""
@@ -82,6 +104,11 @@ class Finished:
     box: tuple[int, int, int, int] | None = None  # of a part: left, top, right, bottom in the whole photo, px
 
     @property
+    def stem(self) -> str:
+        """What files made of it are called, without an ending."""
+        return Path(self.photo.name).stem.encode()[:STEM].decode(errors="ignore")
+
+    @property
     def origin(self) -> Finished:
         """The run of the whole photo: itself, or what a part was cut from."""
         return self if self.whole is None else self.whole
@@ -109,15 +136,27 @@ class Visit:
     comparison: Image.Image | None = None  # the sheet of the last one that was finished
     seed: int | None = None  # of the last run
     pending: Upload | None = None  # a dropped result picture that may be meant as a photo
+    expected: Recipe | None = None  # whose photo has not been given yet
     allowed: dict[str, str | None] = field(default_factory=dict, repr=False)  # extractors that may send the photo: key
     waiting: list[str] = field(default_factory=list)  # kinds of jobs whose turn has not come
     given_up: list[str] = field(default_factory=list)  # of these the ones that were stopped before it
     stops: dict[str, threading.Event] = field(default_factory=lambda: defaultdict(threading.Event))  # of each Job.kind
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="mmsr-")))
 
+    def __post_init__(self) -> None:
+        self._folder_goes = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+
     def remember(self, run: Finished) -> None:
         self.finished, self.seed = run, run.result.seed
-        self.history = [run, *self.history][:HISTORY]
+        runs = [run, *self.history][:HISTORY]
+        held = list(accumulate(prod(run.result.sampled.size) for run in runs))
+        self.history = [run for place, run in enumerate(runs) if place < 2 or held[place] <= HISTORY_PIXELS]
+
+    def take(self, recipe: Recipe) -> None:
+        """Maps, caption and protected region as a recipe has them."""
+        for name, slot in self.slots.items():
+            slot.restore(recipe, name)
+        self.mask = recipe.region()
 
     def before(self, run: Finished) -> Finished | None:
         """The last run before this one that made a picture of the same size of the same photo or part."""
@@ -139,17 +178,17 @@ class Visit:
         """The tab is gone: stop what runs for it and delete its files."""
         for stop in list(self.stops.values()):
             stop.set()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._folder_goes()
 
 
 def of(visit: Visit | None) -> Visit:
     """The visit of this session; `gr.State` starts as None because an Event cannot be copied.
 
     Raises:
-        ValueError: the page was opened before the server restarted.
+        ValueError: it was deleted, or the page was opened before the server restarted.
     """
     if visit is None:
-        raise ValueError("This page was opened before the server restarted; please reload it.")
+        raise ValueError("This page was idle for too long, or the server was restarted; please reload it.")
     return visit
 
 

@@ -100,7 +100,7 @@ PAINTERS: dict[str, dict[str, Any]] = {
 }
 
 
-def painter(name: str, title: str, empty: str, heading: str | None = None, verb: str = "Edit") -> gr.HTML:
+def painter(name: str, title: str, empty: str, verb: str = "Edit") -> gr.HTML:
     """A map card with a painting dialog. Value: {"src": data URL, "photo": data URL} or None."""
     return _widget(
         "painter",
@@ -108,7 +108,6 @@ def painter(name: str, title: str, empty: str, heading: str | None = None, verb:
         f"map-{name}",
         title=title,
         empty=empty,
-        heading=f"{verb} {title}" if heading is None else heading,
         verb=f"{verb} {title}",
         **PAINTERS[name],
     )

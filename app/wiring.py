@@ -13,7 +13,7 @@ from app import controls, examples, texts
 from app.batch import Batch
 from app.compare import Compare
 from app.engine import Engine
-from app.handlers import DEVICE
+from app.handlers import DEVICE, Changes
 from app.job import Job
 from app.maps import NAMES, Maps
 from app.page import Page
@@ -25,9 +25,12 @@ from app.widgets import Upload
 from mmsr_core.settings import Settings
 
 # Nothing of the page is an API; the documented endpoints stand in `api.py`.
-QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-ON_DEVICE: dict[str, Any] = {**QUIET, "concurrency_id": DEVICE, "concurrency_limit": 1}
-AT_ONCE: dict[str, Any] = {**QUIET, "queue": False}
+# Gradio drops an event whose handler still works on the one before ("once"); the last word of an input must be heard,
+# and work that was asked for must be done. Only what needs the device waits in the queue, which may be full.
+HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+AT_ONCE: dict[str, Any] = {**HIDDEN, "queue": False}
+LATEST: dict[str, Any] = {**AT_ONCE, "trigger_mode": "always_last"}
+ON_DEVICE: dict[str, Any] = {**HIDDEN, "concurrency_id": DEVICE, "concurrency_limit": 1, "trigger_mode": "multiple"}
 
 
 def wire(demo: gr.Blocks, engine: Engine, page: Page) -> None:
@@ -50,19 +53,31 @@ def _load(demo: gr.Blocks, engine: Engine, page: Page) -> None:
     extractors = {name: card.extractor for name, card in page.cards.items() if card.extractor is not None}
 
     def greet(kept: str | None):
-        """A fresh visit with the settings of the last one, then the stages of loading, then what is loaded."""
-        first = {page.visit: Visit(), page.kept: engine.options.preset}
-        yield {**first, page.engine_line: texts.engine_line("Loading"), **_found(engine, page, kept)}
+        """A fresh visit, with the settings of the last one; what is loaded, where it is."""
+        first = {page.visit: Visit(), page.kept: engine.options.preset, **_found(engine, page, kept)}
+        return {**first, **(loaded() if engine.ready else {page.engine_line: texts.engine_line("Loading")})}
+
+    def stages():
+        """The stages of loading, then what is loaded."""
+        if engine.ready:
+            yield gr.skip()
+            return
         for stage in engine.stages():
             yield {page.engine_line: texts.engine_line(stage.capitalize(), engine.failed)}
         if engine.ready:
-            defaults = engine.upscaler().readers.defaults
-            chosen = {box: defaults[name] for name, box in extractors.items() if name in defaults}
-            yield {page.engine_line: texts.info_line(engine.upscaler().info), **chosen}
+            yield loaded()
 
-    outputs = [page.visit, page.kept, page.engine_line, page.notice, page.start, page.start_help, *page.values()]
+    def loaded():
+        """The line about the weights, and how they read photos."""
+        defaults = engine.upscaler().readers.defaults
+        chosen = {box: defaults[name] for name, box in extractors.items() if name in defaults}
+        return {page.engine_line: texts.info_line(engine.upscaler().info), **chosen}
+
+    about = [page.engine_line, *extractors.values()]
+    outputs = [page.visit, page.kept, page.notice, page.start, page.start_help, *page.values(), *about]
     recall, keep = _kept_in_browser(page)
-    demo.load(greet, page.kept, [*outputs, *extractors.values()], js=recall, **QUIET, concurrency_limit=None)
+    greeted = demo.load(greet, page.kept, outputs, js=recall, **AT_ONCE)
+    greeted.then(stages, None, about, **HIDDEN, concurrency_limit=None)
     changes = [widget.change for widget in page.values()]
     gr.on(changes, None, [page.kept, *page.values()], js=keep, api_visibility="private")
     page.theme.click(None, js="() => window.toggleTheme()", api_visibility="private")
@@ -91,7 +106,8 @@ def _found(engine: Engine, page: Page, kept: str | None) -> dict[Any, Any]:
 
 def _photo(page: Page, maps: Maps, restore: Restore) -> None:
     own = [page.notice, page.photo, page.photo_line, page.mask, page.mask_line, page.as_photo]
-    everything = [*own, *page.plans(), page.part, *page.settings.values(), page.new_seed, *page.card_outputs()]
+    own += [page.visit, page.start, page.start_help, page.suffix, *page.plans(), page.part]
+    everything = [*own, *page.values(), *page.card_outputs()]
     inputs = [page.visit, *page.values()]
 
     def example(visit: Visit, *args: Any):
@@ -102,42 +118,46 @@ def _photo(page: Page, maps: Maps, restore: Restore) -> None:
     def example_picked(visit: Visit, event: gr.EventData, *values: Any):
         return example(visit, *values, event)
 
-    drop = page.photo.input(restore.drop, [page.visit, page.photo, *page.values()], everything, **QUIET)
-    pick = page.examples.select(example_picked, inputs, everything, **QUIET)
-    anyway = page.as_photo.click(restore.as_photo, inputs, everything, **QUIET)
+    drop = page.photo.input(restore.drop, [page.visit, page.photo, *page.values()], everything, **AT_ONCE)
+    pick = page.examples.select(example_picked, inputs, everything, **AT_ONCE)
+    anyway = page.as_photo.click(restore.as_photo, inputs, everything, **AT_ONCE)
     for event in (drop, pick, anyway):
-        event.then(maps.extract_new, page.visit, page.read(), **ON_DEVICE)
+        _read(page, maps, event)
     page.extract_all.click(partial(maps.extract_again, names=NAMES), page.visit, page.read(), **ON_DEVICE)
+
+
+def _read(page: Page, maps: Maps, event: gr.events.Dependency) -> None:
+    """After a new photo its maps; and its cost, which nobody knew while the model was being loaded."""
+    read = event.then(maps.extract_new, page.visit, page.read(), **ON_DEVICE)
+    read.then(maps.planned, [page.visit, page.part, *page.values()], page.plans(), **LATEST)
 
 
 def _cards(page: Page, maps: Maps) -> None:
     for name, card in page.cards.items():
         own = [page.notice, *card.outputs()]
-        card.on.input(partial(maps.toggle, name=name), [page.visit, card.on], own, **AT_ONCE)
+        card.on.input(partial(maps.toggle, name=name), [page.visit, card.on], own, **LATEST)
         again = partial(maps.extract_again, names=(name,))
         read = [page.notice, page.status, page.photo_line, *card.outputs()]
         card.reextract.click(again, page.visit, read, **ON_DEVICE)
-        card.reset.click(partial(maps.reset, name=name), page.visit, own, **QUIET)
+        card.reset.click(partial(maps.reset, name=name), page.visit, own, **AT_ONCE)
         if card.kind == "text":
-            card.view.change(
-                partial(maps.wrote, name=name), [page.visit, card.view], own, **QUIET, trigger_mode="always_last"
-            )
+            card.view.change(partial(maps.wrote, name=name), [page.visit, card.view], own, **LATEST)
         else:
             _map_card(page, maps, name, own)
         if card.extractor is not None:
-            card.extractor.input(partial(maps.choose, name=name), [page.visit, card.extractor], own, **QUIET)
+            card.extractor.input(partial(maps.choose, name=name), [page.visit, card.extractor], own, **LATEST)
         if card.consent is not None:
             agreed = partial(maps.allow, name=name)
             for event in (card.consent.input, card.key.input):
-                event(agreed, [page.visit, card.consent, card.key], page.notice, **AT_ONCE)
+                event(agreed, [page.visit, card.consent, card.key], page.notice, **LATEST)
 
 
 def _map_card(page: Page, maps: Maps, name: str, own: list[Any]) -> None:
     card = page.cards[name]
-    card.view.input(partial(maps.painted, name=name), [page.visit, card.view], own, **QUIET)
+    card.view.input(partial(maps.painted, name=name), [page.visit, card.view], own, **LATEST)
     card.see.click(partial(maps.see, name=name), page.visit, own, **ON_DEVICE)
     invert = card.invert if card.invert is not None else gr.State(False)
-    card.upload.upload(partial(maps.upload, name=name), [page.visit, card.upload, invert], own, **QUIET)
+    card.upload.upload(partial(maps.upload, name=name), [page.visit, card.upload, invert], own, **AT_ONCE)
     for bits, button in zip((8, 16), card.save, strict=False):
         download(button, page, partial(maps.download, name=name, bits=bits), [page.visit])
 
@@ -147,21 +167,27 @@ def download(
 ) -> None:
     """A button that makes a file and hands it over at once."""
     notice = page.notice if notice is None else notice
-    made = button.click(handler, inputs, [notice, page.file], **QUIET)
-    made.then(
+
+    def made(*args: Any) -> Changes:
+        return {page.file: None, **handler(*args)}  # where nothing could be made, the file before is not handed over
+
+    button.click(made, inputs, [notice, page.file], **AT_ONCE).then(
         None,
         js="() => setTimeout(() => document.querySelector('#download-file')?.click(), 50)",
         api_visibility="private",
     )
 
 
-def start(page: Page, job: Job, button: gr.Button, handler: Callable, inputs: list[Any], outputs: list[Any]) -> None:
+def start(
+    page: Page, job: Job, button: gr.Button, handler: Callable, inputs: list[Any], outputs: list[Any]
+) -> gr.events.Dependency:
     """A start button: what it says at once, then the work, and free buttons even where Gradio itself refuses."""
-    bar = [job.notice, job.status, *job.starters, job.stopper]
+    bar = [page.visit, job.notice, job.status, *job.starters, job.stopper]
     slow = {**ON_DEVICE, "show_progress": "minimal", "show_progress_on": job.status}
     pressed = button.click(job.press, page.visit, bar, **AT_ONCE)
     worked = pressed.then(handler, inputs, [*bar, *outputs], **slow)
     worked.failure(job.refused, page.visit, bar, **AT_ONCE)
+    return worked
 
 
 def stop(page: Page, job: Job) -> None:
@@ -172,19 +198,20 @@ def stop(page: Page, job: Job) -> None:
 
 
 def _steer(page: Page, maps: Maps, restore: Restore) -> None:
-    inputs, latest = [page.visit, page.part, *page.values()], {**AT_ONCE, "trigger_mode": "always_last"}
+    inputs = [page.visit, page.part, *page.values()]
     for key in ("scale", "steps", "guidance", "weight", "tile", "overlap"):
-        page.settings[key].change(maps.planned, inputs, page.plans(), **latest)
-    page.part.input(maps.planned, inputs, page.plans(), **latest)
-    page.mask.input(maps.protected, [page.visit, page.mask], [page.notice, page.mask_line], **QUIET)
+        page.settings[key].change(maps.planned, inputs, page.plans(), **LATEST)
+    page.part.input(maps.planned, inputs, page.plans(), **LATEST)
+    page.mask.input(maps.protected, [page.visit, page.mask], [page.notice, page.mask_line], **LATEST)
     badges = [part for card in page.cards.values() for part in (card.on, card.badge)]
-    outputs = [page.notice, page.plan, page.start_help, *page.settings.values(), page.new_seed, *badges]
-    page.start.select(restore.start, [page.visit, page.start, *page.values()], outputs, **AT_ONCE)
-    page.reset_all.click(restore.reset, page.visit, [*outputs, page.start], **AT_ONCE)
+    outputs = [page.notice, page.start, page.start_help, page.suffix, *page.values(), *badges]
+    page.start.select(restore.start, [page.visit, page.start, *page.values()], outputs, **LATEST)
+    page.reset_all.click(restore.reset, page.visit, outputs, **AT_ONCE)
     start, own = [page.start, page.start_help], f"() => ['{OWN}', '']"  # no starting point any more
     for key in [key for key in page.settings if key not in KEPT]:
         page.settings[key].input(None, None, start, js=own, api_visibility="private")
-    page.suffix.input(restore.suffix, [page.visit, page.suffix], [page.notice, page.settings["positive"]], **AT_ONCE)
+    page.suffix.input(restore.suffix, [page.visit, page.suffix], [page.notice, page.settings["positive"]], **LATEST)
+    page.settings["positive"].input(None, None, page.suffix, js="() => [null]", api_visibility="private")
     page.dice.click(restore.dice, page.visit, [page.notice, page.seed, page.new_seed], **AT_ONCE)
     page.reuse.click(restore.reuse, page.visit, [page.notice, page.seed, page.new_seed], **AT_ONCE)
     page.seed.input(lambda: False, None, page.new_seed, **AT_ONCE)
@@ -192,33 +219,34 @@ def _steer(page: Page, maps: Maps, restore: Restore) -> None:
 
 def _run(page: Page, run: Run) -> None:
     shown = [page.viewer, page.readout, page.attention, page.save, page.bundle, page.save_recipe, page.history]
-    outputs = [*shown, page.seed, *page.plans(), page.photo_line, *page.card_outputs()]
+    outputs, now = [*shown, page.photo_line, *page.card_outputs()], [page.visit, page.part, *page.values()]
     for button, handler, place in ((page.run, run.run, []), (page.run_part, run.run_part, [page.part])):
-        start(page, run, button, handler, [page.visit, *place, *page.values()], outputs)
+        worked = start(page, run, button, handler, [page.visit, *place, *page.values()], outputs)
+        worked.then(run.learnt, now, [page.seed, *page.plans()], **LATEST)
         button.click(None, js="() => window.choosePane('result')", api_visibility="private")
     stop(page, run)
 
 
 def _result(page: Page, maps: Maps, run: Run, restore: Restore) -> None:
     shown = [page.notice, page.viewer, page.readout, page.attention, page.save, page.bundle, page.save_recipe]
-    page.settings["color"].input(run.recolor, [page.visit, page.settings["color"]], shown, **QUIET)
-    page.settings["strip_gps"].input(run.strip, [page.visit, page.settings["strip_gps"]], page.notice, **AT_ONCE)
-    page.reference.upload(run.refer, [page.visit, page.reference], shown, **QUIET)
+    page.settings["color"].input(run.recolor, [page.visit, page.settings["color"]], shown, **LATEST)
+    page.settings["strip_gps"].input(run.strip, [page.visit, page.settings["strip_gps"]], page.notice, **LATEST)
+    page.reference.upload(run.refer, [page.visit, page.reference], shown, **AT_ONCE)
     download(page.save, page, run.save, [page.visit, page.form])
     download(page.bundle, page, run.bundle, [page.visit, page.form])
     download(page.save_recipe, page, run.save_recipe, [page.visit])
-    settings = [*page.settings.values(), page.new_seed]
-    photo = [page.photo, page.photo_line, *page.plans(), page.part, page.mask, page.mask_line]
+    settings = [*page.values(), page.start, page.start_help, page.suffix]
+    photo = [page.visit, page.photo, page.photo_line, *page.plans(), page.part, page.mask, page.mask_line]
     restored = [page.notice, *settings, *photo, *page.card_outputs()]
-    back = page.restore.upload(restore.upload, [page.visit, page.restore], restored, **QUIET)
-    back.then(maps.extract_new, page.visit, page.read(), **ON_DEVICE)
-    page.history.select(restore.choose, page.visit, [*shown, *settings, *photo, *page.card_outputs()], **QUIET)
+    back = page.restore.upload(restore.upload, [page.visit, page.restore], restored, **AT_ONCE)
+    _read(page, maps, back)
+    page.history.select(restore.choose, page.visit, [*shown, *settings, *photo, *page.card_outputs()], **AT_ONCE)
 
 
 def _compare(page: Page, handlers: Compare) -> None:
     options = [page.compare_weight, page.compare_weights, page.compare_modes]
     options += [page.compare_name, page.compare_temperatures]
-    page.compare_kind.input(handlers.options, page.compare_kind, options, **AT_ONCE)
+    page.compare_kind.input(handlers.options, page.compare_kind, options, **LATEST)
     shown = [page.compare_viewer, page.compare_numbers, page.compare_sheet, page.compare_save]
     inputs = [page.visit, page.compare_kind, *options, *page.values()]
     start(page, handlers, page.compare_start, handlers.start, inputs, [*page.read(), *shown])  # maps may be missing
@@ -229,7 +257,7 @@ def _compare(page: Page, handlers: Compare) -> None:
 
 def _batch(page: Page, handlers: Batch) -> None:
     page.batch_folder.upload(
-        handlers.chosen, [page.visit, page.batch_folder], [page.batch_notice, page.batch_files], **QUIET
+        handlers.chosen, [page.visit, page.batch_folder], [page.batch_notice, page.batch_files], **AT_ONCE
     )
     inputs = [page.visit, page.batch_files, page.form, *page.values()]
     start(page, handlers, page.batch_start, handlers.start, inputs, [page.batch_report, page.batch_save])

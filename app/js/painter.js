@@ -55,7 +55,7 @@ const foot = h("div", { class: "paint-foot" },
   button("Discard strokes", () => dialog.close(), { class: "paint-asked paint-discard" }), keep,
   button("Apply", apply, { class: "paint-apply" }));
 const dialog = h("dialog", { class: "paint", "aria-label": `Edit ${name}` },
-  h("div", { class: "paint-head" }, h("strong", {}, props.heading), h("span", { class: "paint-help" }, props.help)),
+  h("div", { class: "paint-head" }, h("strong", {}, props.verb), h("span", { class: "paint-help" }, props.help)),
   h("div", { class: "paint-body" }, scroll,
     h("div", { class: "paint-tools" }, modes, swatches,
       h("label", {}, h("span", {}, "Size", sizeSaid), size), h("label", {}, `${layer} over photo`, opacity),

@@ -88,7 +88,6 @@ function draw() {
     style: `left:${(100 * x0) / width}%;top:${(100 * y0) / height}%;width:${(100 * (x1 - x0)) / width}%;height:${(100 * (y1 - y0)) / height}%` })));
   note.textContent = (value.notes ?? {})[`${Math.min(left, right)}-${Math.max(left, right)}`] ?? "";
   frame.style.aspectRatio = width ? `${width} / ${height}` : "";
-  frame.classList.toggle("live", Boolean(live));
   if (shape !== `${width} ${height}`) { shape = `${width} ${height}`; zoom.to(null); }
   move();
 }

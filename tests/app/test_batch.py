@@ -57,3 +57,20 @@ def test_the_extractors_of_the_studio_read_the_files_of_a_batch(
         recipes = [Recipe.from_json(read_recipe(bundle.read(name))) for name in bundle.namelist()]
     assert [recipe.extractors for recipe in recipes] == [{"depth": "flat"}] * 2
     assert [recipe.sources["segmentation"] for recipe in recipes] == ["off"] * 2
+
+
+def test_uploads_of_the_same_name_stay_different_files(engine: Engine, widgets: Page, guest: Visit, tmp_path: Path):
+    files = [tmp_path / folder / name for folder, name in (("1", "a-2.png"), ("2", "a.png"), ("3", "a.png"))]
+    for shade, file in enumerate(files):
+        file.parent.mkdir()
+        Image.new("RGB", (16, 16), (shade, 0, 0)).save(file)
+    jobs = Batch(engine, widgets).jobs(guest, [str(file) for file in files], "png")
+    assert sorted(Image.open(job.source).getpixel((0, 0))[0] for job in jobs) == [0, 1, 2]
+
+
+def test_an_upload_that_is_gone_is_said_before_anything_starts(
+    engine: Engine, widgets: Page, guest: Visit, photo_file: Path
+):
+    values = [*controls.write(Settings(steps=1)), False]
+    *_, last = Batch(engine, widgets).start(guest, [str(photo_file), str(photo_file) + "-gone.png"], "png", *values)
+    assert "choose these again: harbour.png-gone.png" in last[widgets.batch_notice]

@@ -98,8 +98,10 @@ def tried(engine: Engine, widgets: Page, guest: Visit, photo: Image.Image) -> Vi
     maps.use(guest, Photo(photo.resize((159, 111)), name="harbour.png"), "", *VALUES)
     guest.slots["depth"].set(noise(53, 37).convert("L"), "uploaded")
     guest.reference = photo.resize((318, 222))
-    changes = list(Run(maps).run_part(guest, PLACE, *VALUES))
-    assert widgets.notice not in changes[-1] and "96 × 96" in changes[-2][widgets.part_plan]
+    run = Run(maps)
+    changes = list(run.run_part(guest, PLACE, *VALUES))
+    assert widgets.notice not in changes[-1]
+    assert "96 × 96" in run.learnt(guest, PLACE, *VALUES)[widgets.part_plan]
     readout = next(one[widgets.readout] for one in changes if widgets.readout in one)
     assert "24 × 24 px at 40, 8" in readout and "PSNR" in readout
     return guest

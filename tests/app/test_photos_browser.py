@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import sleep
 
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, expect
 
+from app.engine import Engine
 from mmsr_core.images import read_recipe
 from mmsr_core.recipe import Recipe
 from tests.app.visitor import begin, choose, download, give_photo, open_fold, paint, run, set_number, visit
@@ -68,6 +70,18 @@ def test_a_second_photo_is_read_at_once_and_shows_nothing_of_the_first(page: Pag
     expect(page.locator("#map-text textarea")).to_have_value("a harbour at night")
 
 
+def test_a_photo_that_comes_while_another_is_read_is_read_too(
+    page: Page, engine: Engine, photo_file: Path, other_file: Path, monkeypatch: pytest.MonkeyPatch
+):
+    extract = engine.upscaler().extract
+    monkeypatch.setattr(engine.upscaler(), "extract", lambda *given: sleep(0.5) or extract(*given))
+    put(page, photo_file)
+    expect(page.locator("#status")).to_contain_text("Reading the photo")
+    put(page, other_file)
+    expect(page.locator("#photo-line")).to_contain_text("valley.png")
+    expect(page.locator(".card .badge-auto")).to_have_count(4)
+
+
 def test_another_colour_match_of_an_older_run_leaves_the_newest_alone(page: Page, photo_file: Path, other_file: Path):
     give_photo(page, photo_file)
     run(page)
@@ -122,9 +136,12 @@ def test_stop_while_waiting_frees_the_page_at_once(
     other.locator("#stop").click()
     expect(other.locator("#status")).to_contain_text("Stopped before it began")
     expect(other.locator("#run")).to_be_enabled()
+    other.locator("#run").click()  # again, before the turn of the first one has come
+    expect(other.locator("#status")).to_contain_text("Waiting")
     page.locator("#stop").click()
     expect(page.locator("#run")).to_be_enabled()
-    run(other)
+    expect(other.locator("#save")).to_be_enabled()
+    expect(other.locator("#run")).to_be_enabled()
     expect(other.locator("#history .shelf button")).to_have_count(1)  # what was given up did not run after all
 
 
