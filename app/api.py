@@ -9,6 +9,8 @@ import json
 import tempfile
 import time
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,17 @@ from app.handlers import DEVICE, without_folders
 from app.run import tabled
 from app.widgets import Upload
 from mmsr_core import compare
+from mmsr_core.gather import Gathered, Value, gather
 from mmsr_core.images import Photo, encode, open_map, open_photo
 from mmsr_core.modalities import MODALITIES
-from mmsr_core.modalities.given import beside
-from mmsr_core.outcome import SAID
+from mmsr_core.modalities.readers import Access
+from mmsr_core.outcome import SAID, Result
 from mmsr_core.recipe import record
 from mmsr_core.settings import Settings
 
 KEEP_SECONDS = 3600  # how long a result waits to be fetched
 NAMES = tuple(row.name for row in MODALITIES)
+BUSY = [gr.skip()] * 3  # sent after each tile; Gradio ends a call there whose client has gone
 
 
 class Api:
@@ -50,7 +54,7 @@ class Api:
         """
         try:
             found = self.engine.upscaler().extract(self.opened(photo).rgb)
-        except ValueError as error:
+        except SAID as error:
             raise refused(error) from None
         return [found.get(name) for name in NAMES]
 
@@ -63,7 +67,7 @@ class Api:
         segmentation: Upload | None = None,
         edge: Upload | None = None,
         off: str = "",
-    ) -> list[Any]:
+    ) -> Iterator[list[Any]]:
         """Enlarge a photo.
 
         Args:
@@ -77,23 +81,29 @@ class Api:
             off: modalities to leave out, comma-separated, of text, depth, segmentation, edge.
 
         Returns:
-            The picture as PNG with its recipe inside, and the recipe as JSON text.
+            The picture as PNG with its recipe inside, the recipe as JSON text, and notes on what came out other than
+            was asked for, one a line.
         """
+        notes: list[str] = []
         try:
-            opened, wanted = self.opened(photo), self.wanted(settings)
+            opened, wanted, upscaler = self.opened(photo), self.wanted(settings), self.engine.upscaler()
             given = {"text": caption or None, "depth": depth, "segmentation": segmentation, "edge": edge}
-            modalities, sources = self.gather(opened, given, off)
-            result = self.engine.upscaler().restore(opened.rgb, modalities, wanted)
-            info = self.engine.upscaler().info
-            made_from = info.preset, info.hash, modalities, sources, opened.rgb
+            found = self.gathered(opened, given, off, notes.append)
+            with closing(upscaler.stream(opened.rgb, found.modalities, wanted)) as steps:
+                for step in steps:
+                    result = step.result
+                    yield BUSY
+            info = upscaler.info
+            made_from = info.preset, info.hash, found.modalities, found.sources, opened.rgb
             recipe = record(result.settings, result.seed, *made_from).to_json()
-            return [self.kept(encode(result.finish(), opened, "png", recipe, strip_gps=wanted.strip_gps)), recipe]
+            picture = self.kept(encode(result.finish(), opened, "png", recipe, strip_gps=wanted.strip_gps))
+            yield [picture, recipe, "\n".join([*notes, *result.notices])]
         except SAID as error:
             raise refused(error) from None
 
     def compare(
         self, photo: Upload, settings: str = "{}", kind: str = "guidance", values: str = "", name: str = "depth"
-    ) -> list[Any]:
+    ) -> Iterator[list[Any]]:
         """Compare variants of one enlargement with the same seed and noise.
 
         Args:
@@ -104,22 +114,25 @@ class Api:
             name: the modality of a temperature sweep.
 
         Returns:
-            The labelled grid as PNG, and the numbers of each picture as JSON text.
+            The labelled grid as PNG, the numbers of each picture as JSON text, and notes on what came out other than
+            was asked for, one a line.
         """
+        notes: list[str] = []
         try:
-            opened, wanted = self.opened(photo), self.wanted(settings)
-            modalities, _ = self.gather(opened, {}, "")
+            if name not in NAMES:
+                raise ValueError(f"name: got {name!r}, wanted one of {', '.join(NAMES)}")
+            opened, wanted, upscaler = self.opened(photo), self.wanted(settings), self.engine.upscaler()
+            modalities = self.gathered(opened, {}, "", notes.append).modalities
             plan = tab.plan_for(kind, modalities, wanted, values, compare.GUIDANCE_MODES, name)
-            states = compare.run(self.engine.upscaler(), opened.rgb, plan.variants)
-            results = [state.step.result for state in states if state.step.result is not None]
+            results = []
+            with closing(compare.run(upscaler, opened.rgb, plan.variants)) as states:
+                for state in states:
+                    results += [] if state.step.result is None else [state.step.result]
+                    yield BUSY
+            notes += dict.fromkeys(said for result in results for said in result.notices)
+            yield [*compared(plan, results, opened), "\n".join(notes)]
         except SAID as error:
             raise refused(error) from None
-        images = [result.finish() for result in results]
-        numbers = [tabled(image, opened, None) for image in images]
-        labels = [variant.label for variant in plan.variants]
-        sheet = tab.sheet(plan, images, numbers, results[0].seed)
-        rows = [{"label": label, "seed": results[0].seed, **row} for label, row in zip(labels, numbers, strict=True)]
-        return [sheet, json.dumps(rows)]
 
     def opened(self, photo: Upload | None) -> Photo:
         if photo is None:
@@ -130,28 +143,21 @@ class Api:
         """JSON of some settings; the others are the preset's own."""
         return Settings.from_json(settings or "{}", self.engine.defaults)
 
-    def gather(self, photo: Photo, given: dict[str, Any], off: str) -> tuple[dict[str, Any], dict[str, str]]:
+    def gathered(self, photo: Photo, given: dict[str, Any], off: str, say: Callable[[str], None]) -> Gathered:
         """The modalities as given, the others extracted, those switched off left out."""
         left_out = [word.strip() for word in (off or "").split(",") if word.strip()]
         unknown = sorted(set(left_out) - set(NAMES))
         if unknown:
             raise ValueError(f"off: got {', '.join(unknown)}, wanted some of {', '.join(NAMES)}")
-        upscaler = self.engine.upscaler()
-        found: dict[str, Any] = {}
-        sources: dict[str, str] = {}
-        for row in MODALITIES:
-            value = given.get(row.name)
-            if row.name in left_out:
+        known = {name: Value() for name in left_out}
+        for name, value in given.items():
+            if value is None or name in left_out:
                 continue
-            if value is not None:
-                given_map = open_map(value.path, value.name) if isinstance(value, Upload) else value
-                found[row.name] = row.checked(given_map, upscaler.palette)
-                sources[row.name] = "uploaded" if row.kind == "map" else "edited"
-        found = beside(found, lambda name: upscaler.extract(photo.rgb, (name,))[name])
-        missing = tuple(name for name in NAMES if name not in found and name not in left_out)
-        if missing:
-            found |= upscaler.extract(photo.rgb, missing)
-        return {name: found[name] for name in NAMES if name in found}, sources
+            if isinstance(value, Upload):
+                known[name] = Value(open_map(value.path, value.name), "uploaded", edit=True)
+            else:
+                known[name] = Value(value, "edited")
+        return gather(self.engine.upscaler(), photo.rgb, known, access=Access(say=say))
 
     def kept(self, data: bytes) -> str:
         """A file that is there for a while; older ones go."""
@@ -162,6 +168,16 @@ class Api:
         path = folder / f"result-{uuid.uuid4().hex}.png"
         path.write_bytes(data)
         return str(path)
+
+
+def compared(plan: tab.Plan, results: list[Result], photo: Photo) -> list[Any]:
+    """The labelled grid, and the numbers as JSON."""
+    images = [result.finish() for result in results]
+    numbers = [tabled(image, photo, None) for image in images]
+    labels = [variant.label for variant in plan.variants]
+    seed = results[0].seed
+    rows = [{"label": label, "seed": seed, **row} for label, row in zip(labels, numbers, strict=True)]
+    return [tab.sheet(plan, images, numbers, seed), json.dumps(rows)]
 
 
 def refused(error: Exception) -> gr.Error:
@@ -181,13 +197,15 @@ def endpoints(engine: Engine) -> None:
         maps = [widgets.Unopened(label=row.name) for row in MODALITIES if row.kind == "map"]
         off = gr.Textbox("", label="off")
         shown = [gr.Textbox(label=row.label) if row.kind == "text" else _shown(row.label) for row in MODALITIES]
-        picture, recipe = _shown("picture"), gr.Textbox(label="recipe")
+        picture, recipe, notes = _shown("picture"), gr.Textbox(label="recipe"), gr.Textbox(label="notes")
         kind = gr.Radio([key for key in tab.KINDS if key != "edits"], value="guidance", label="kind")
         values, name = gr.Textbox("", label="values"), gr.Textbox("depth", label="name")
         sheet, numbers = _shown("grid"), gr.Textbox(label="numbers")
     button.click(api.extract, [photo], shown, api_name="extract", **public)
-    button.click(api.restore, [photo, settings, caption, *maps, off], [picture, recipe], api_name="restore", **public)
-    button.click(api.compare, [photo, settings, kind, values, name], [sheet, numbers], api_name="compare", **public)
+    wanted, made = [photo, settings, caption, *maps, off], [picture, recipe, notes]
+    button.click(api.restore, wanted, made, api_name="restore", **public)
+    wanted, made = [photo, settings, kind, values, name], [sheet, numbers, notes]
+    button.click(api.compare, wanted, made, api_name="compare", **public)
 
 
 def _shown(label: str) -> gr.Image:

@@ -16,7 +16,15 @@ def taken(given: Upload, max_pixels: int) -> tuple[Photo, str]:
     Raises:
         ValueError: no picture, or one that cannot be taken at any size.
     """
-    photo = open_photo(given.path, name=given.name)
+    return fitting(open_photo(given.path, name=given.name), max_pixels)
+
+
+def fitting(photo: Photo, max_pixels: int) -> tuple[Photo, str]:
+    """The photo with no more pixels than the page takes, and a sentence on that, "" for nothing.
+
+    Raises:
+        ValueError: too narrow to be shrunk so far.
+    """
     width, height = photo.rgb.size
     if width * height <= max_pixels:
         return photo, ""

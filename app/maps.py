@@ -249,7 +249,7 @@ class Maps(Handlers):
         value = ROWS[name].checked(given, self.palette)
         visit.slots[name].set(value, "uploaded")
         share = compare.changed(given, value) if ROWS[name].classes and given.mode == "RGB" else 0
-        note = f"{100 * share:.0f} % of the pixels were off the palette and went to the nearest class." if share else ""
+        note = f"{100 * share:.0f} % of the map had colours of no class and went to the nearest one." if share else ""
         return {**self.card(visit, name), self.page.notice: texts.notice(note, "warn")}
 
     @guarded

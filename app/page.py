@@ -61,6 +61,10 @@ class Page:
         """The cost lines."""
         return [self.plan, self.part_plan]
 
+    def hand_over(self) -> list[Any]:
+        """The buttons that need a result."""
+        return [self.save, self.bundle, self.save_recipe, self.further]
+
     def read(self) -> list[Any]:
         """What reading the photo changes."""
         return [self.notice, self.status, self.photo_line, *self.card_outputs()]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import copy
 import secrets
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from app import controls, part, texts, views
 from app.handlers import Changes, Handlers, guarded
-from app.intake import taken
+from app.intake import fitting, taken
 from app.maps import Maps
-from app.run import Run
+from app.run import Run, picture
 from app.starts import KEPT, OWN, STARTS, SUFFIXES
 from app.visit import Visit
 from app.widgets import Upload
@@ -58,6 +60,16 @@ class Restore(Handlers):
             return None
         photo, note = taken(given, self.engine.options.max_pixels)
         return {**self.maps.use(visit, photo, note, *values), self.page.as_photo: gr.Button(visible=False)}
+
+    @guarded
+    def further(self, visit: Visit, *values: Any) -> Changes:
+        """The result that is shown becomes the photo."""
+        run = visit.finished
+        rgb, alpha = picture(run), run.photo.alpha
+        alpha = None if alpha is None else alpha.resize(rgb.size, Image.Resampling.BICUBIC)
+        name = f"{run.stem}-x{run.settings.scale}.png"
+        photo = replace(run.photo, rgb=rgb, alpha=alpha, name=name, source_format="Result", bits=8)
+        return self.maps.use(visit, *fitting(photo, self.engine.options.max_pixels), *values)
 
     @guarded
     def upload(self, visit: Visit, path: str | None) -> Changes:

@@ -106,15 +106,13 @@ class Run(Job):
         numbers = tabled(image, run.photo, reference)
         fidelity = compare.fidelity(image, run.photo.rgb)
         error = views.heat(fidelity.map).resize(image.size, Image.Resampling.NEAREST)
-        overlay = {"label": "Shrunk-back error", "src": views.data_url(error, lossless=False), "pair": None}
+        overlay = {"label": "Fidelity error", "src": views.data_url(error, lossless=False), "pair": None}
         shown = views.Comparison(labels, images, run.result.tiles, extra_overlays=[overlay])
         return {
             self.page.viewer: shown.value(0, 1),
             self.page.readout: texts.readout(run.result, numbers, texts.part_of(run)),
             self.page.attention: views.attention_bar(run.result.attention) if run.result.attention else "",
-            self.page.save: gr.Button(interactive=True),
-            self.page.bundle: gr.Button(interactive=True),
-            self.page.save_recipe: gr.Button(interactive=True),
+            **{button: gr.Button(interactive=True) for button in self.page.hand_over()},
         }
 
     def shelf(self, visit: Visit) -> list[dict[str, str]]:

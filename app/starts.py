@@ -19,7 +19,7 @@ class Start:
 
 
 STARTS = {
-    "Paper default": Start("m-cfg with w = 2 and every temperature neutral."),
+    "Paper default": Start("Balanced: m-cfg with w = 2, nothing is emphasised."),
     "Depth of field": Start(
         "Leans on depth: what is far away is softer, what is near crisper.", {"temperature": {"depth": 0.5}}
     ),

@@ -94,7 +94,7 @@ from gradio_client import Client, handle_file
 
 client = Client("http://127.0.0.1:7860")
 caption, depth, segmentation, edge = client.predict(handle_file("photo.jpg"), api_name="/extract")
-picture, recipe = client.predict(handle_file("photo.jpg"), '{"weight": 4, "seed": 1}', api_name="/restore")
+picture, recipe, notes = client.predict(handle_file("photo.jpg"), '{"weight": 4, "seed": 1}', api_name="/restore")
 ```
 """
 

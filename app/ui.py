@@ -231,6 +231,7 @@ def _downloads(page: Page) -> None:
             page.add(form=gr.Dropdown(SAVE_FORMATS, value="png", label="Format", filterable=False, elem_id="form"))
             page.settings["strip_gps"] = controls.control("strip_gps", info=None)
         with gr.Row(elem_id="hand-over"):
+            page.add(further=gr.Button("Enlarge further", interactive=False, size="sm", elem_id="further"))
             page.add(save_recipe=gr.Button("Recipe", interactive=False, size="sm", elem_id="save-recipe"))
             page.add(bundle=gr.Button("Zip with maps", interactive=False, size="sm", elem_id="bundle"))
             page.add(save=gr.Button("Download", interactive=False, size="sm", elem_id="save", variant="primary"))

@@ -121,7 +121,9 @@ def _photo(page: Page, maps: Maps, restore: Restore) -> None:
     drop = page.photo.input(restore.drop, [page.visit, page.photo, *page.values()], everything, **AT_ONCE)
     pick = page.examples.select(example_picked, inputs, everything, **AT_ONCE)
     anyway = page.as_photo.click(restore.as_photo, inputs, everything, **AT_ONCE)
-    for event in (drop, pick, anyway):
+    further = page.further.click(restore.further, inputs, everything, **AT_ONCE)
+    further.then(None, js="() => window.choosePane('photo')", api_visibility="private")
+    for event in (drop, pick, anyway, further):
         _read(page, maps, event)
     page.extract_all.click(partial(maps.extract_again, names=NAMES), page.visit, page.read(), **ON_DEVICE)
 
@@ -218,7 +220,7 @@ def _steer(page: Page, maps: Maps, restore: Restore) -> None:
 
 
 def _run(page: Page, run: Run) -> None:
-    shown = [page.viewer, page.readout, page.attention, page.save, page.bundle, page.save_recipe, page.history]
+    shown = [page.viewer, page.readout, page.attention, *page.hand_over(), page.history]
     outputs, now = [*shown, page.photo_line, *page.card_outputs()], [page.visit, page.part, *page.values()]
     for button, handler, place in ((page.run, run.run, []), (page.run_part, run.run_part, [page.part])):
         worked = start(page, run, button, handler, [page.visit, *place, *page.values()], outputs)
@@ -228,7 +230,7 @@ def _run(page: Page, run: Run) -> None:
 
 
 def _result(page: Page, maps: Maps, run: Run, restore: Restore) -> None:
-    shown = [page.notice, page.viewer, page.readout, page.attention, page.save, page.bundle, page.save_recipe]
+    shown = [page.notice, page.viewer, page.readout, page.attention, *page.hand_over()]
     page.settings["color"].input(run.recolor, [page.visit, page.settings["color"]], shown, **LATEST)
     page.settings["strip_gps"].input(run.strip, [page.visit, page.settings["strip_gps"]], page.notice, **LATEST)
     page.reference.upload(run.refer, [page.visit, page.reference], shown, **AT_ONCE)

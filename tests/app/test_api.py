@@ -36,7 +36,8 @@ def pixels(path: str) -> np.ndarray:
 
 
 def restore(client: Client, photo: Path, settings: str = SETTINGS, **given) -> tuple[str, Recipe]:
-    picture, text = client.predict(handle_file(str(photo)), settings, api_name="/restore", **given)
+    picture, text, notes = client.predict(handle_file(str(photo)), settings, api_name="/restore", **given)
+    assert notes == ""
     return picture, Recipe.from_json(text)
 
 
@@ -84,7 +85,7 @@ def coco(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Api:
 def restored(api: Api, photo: Path, settings: str, **given) -> Recipe:
     """The recipe that comes back without a client in between; what is not given is left out."""
     off = ",".join(name for name in ("text", "depth", "segmentation", "edge") if name not in given)
-    path, text = api.restore(Upload(str(photo), photo.name), settings, **given, off=off)
+    *_, (path, text, _) = api.restore(Upload(str(photo), photo.name), settings, **given, off=off)
     recipe = Recipe.from_json(text)
     assert Recipe.from_json(read_recipe(path)) == recipe
     return recipe
@@ -127,14 +128,14 @@ def test_the_recipe_has_the_settings_that_were_used(coco: Api, photo_file: Path,
 
 
 def test_compare_gives_a_grid_and_its_numbers(client: Client, photo_file: Path):
-    sheet, numbers = client.predict(
+    sheet, numbers, notes = client.predict(
         handle_file(str(photo_file)), SETTINGS, "weight", "0, 8", "depth", api_name="/compare"
     )
     rows = json.loads(numbers)
     assert [row["label"] for row in rows] == [
         f"{mode}, w = {weight}" for mode in ("cfg", "null-cfg", "m-cfg") for weight in (0, 8)
     ]
-    assert {row["seed"] for row in rows} == {1}
+    assert {row["seed"] for row in rows} == {1} and notes == ""
     assert Image.open(sheet).width > 300
 
 

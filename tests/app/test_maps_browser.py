@@ -79,7 +79,7 @@ def test_off_palette_segmentation_is_snapped_and_said(page: Page, photo_file: Pa
     Image.effect_noise((37, 27), 90).convert("RGB").save(tmp_path / "noise.png")
     open_files(page, "segmentation")
     upload(page, "segmentation", tmp_path / "noise.png")
-    expect(page.locator("#notice")).to_contain_text("off the palette")
+    expect(page.locator("#notice")).to_contain_text("colours of no class")
     assert page.locator("#card-segmentation .legend li").count() >= 2
     run(page)
 

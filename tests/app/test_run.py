@@ -15,7 +15,7 @@ from app.engine import Engine
 from app.maps import NAMES, Maps
 from app.page import Page
 from app.restore import Restore
-from app.run import Run, recipe
+from app.run import Run, picture, recipe
 from app.visit import Visit
 from mmsr_core.images import Photo, open_photo
 from mmsr_core.settings import Settings
@@ -199,3 +199,20 @@ def test_giving_a_photo_and_pressing_run_keep_the_visit_alive(
     maps = Maps(engine, widgets)
     assert maps.use(guest, open_photo(photo_file), "", *VALUES)[widgets.visit] is guest
     assert Run(maps).press(guest)[widgets.visit] is guest
+
+
+def test_a_result_can_become_the_photo_with_its_transparency(
+    engine: Engine, widgets: Page, guest: Visit, photo_file: Path, monkeypatch
+):
+    maps = Maps(engine, widgets)
+    run, photo = Run(maps), open_photo(photo_file)
+    maps.use(guest, replace(photo, alpha=Image.new("L", photo.rgb.size, 100), bits=16), "", *VALUES)
+    list(run.run(guest, *VALUES))
+    made, restore = picture(guest.finished), Restore(maps, run)
+    changes = restore.further(guest, *VALUES)
+    assert guest.photo.rgb.tobytes() == made.tobytes() and guest.photo.name == "harbour-x4.png"
+    assert guest.photo.alpha.size == made.size and guest.photo.alpha.getextrema() == (100, 100)
+    assert "Result · 148 × 108" in changes[widgets.photo_line] and "16-bit" not in changes[widgets.photo_line]
+    assert all(slot.value is None for slot in guest.slots.values())  # its maps are read anew
+    monkeypatch.setattr(engine, "options", replace(engine.options, max_megapixels=0.004))
+    assert "was shrunk" in restore.further(guest, *VALUES)[widgets.notice] and guest.photo.rgb.size == (74, 54)
