@@ -25,6 +25,7 @@ from app.widgets import Upload
 from mmsr_core import compare
 from mmsr_core.gather import Gathered, Value, gather
 from mmsr_core.images import Photo, encode, open_map, open_photo
+from mmsr_core.intake import fitted
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.readers import Access
 from mmsr_core.outcome import SAID, Result
@@ -53,7 +54,7 @@ class Api:
             Caption, depth map (near is bright), segmentation (palette colours), edges (white on black).
         """
         try:
-            found = self.engine.upscaler().extract(self.opened(photo).rgb)
+            found = self.engine.upscaler().extract(self.opened(photo, []).rgb)
         except SAID as error:
             raise refused(error) from None
         return [found.get(name) for name in NAMES]
@@ -86,7 +87,7 @@ class Api:
         """
         notes: list[str] = []
         try:
-            opened, wanted, upscaler = self.opened(photo), self.wanted(settings), self.engine.upscaler()
+            opened, wanted, upscaler = self.opened(photo, notes), self.wanted(settings), self.engine.upscaler()
             given = {"text": caption or None, "depth": depth, "segmentation": segmentation, "edge": edge}
             found = self.gathered(opened, given, off, notes.append)
             with closing(upscaler.stream(opened.rgb, found.modalities, wanted)) as steps:
@@ -121,23 +122,26 @@ class Api:
         try:
             if name not in NAMES:
                 raise ValueError(f"name: got {name!r}, wanted one of {', '.join(NAMES)}")
-            opened, wanted, upscaler = self.opened(photo), self.wanted(settings), self.engine.upscaler()
+            opened, wanted, upscaler = self.opened(photo, notes), self.wanted(settings), self.engine.upscaler()
             modalities = self.gathered(opened, {}, "", notes.append).modalities
-            plan = tab.plan_for(kind, modalities, wanted, values, compare.GUIDANCE_MODES, name)
+            layout = tab.layout_for(kind, modalities, wanted, values, compare.GUIDANCE_MODES, name)
             results = []
-            with closing(compare.run(upscaler, opened.rgb, plan.variants)) as states:
+            with closing(compare.run(upscaler, opened.rgb, layout.variants)) as states:
                 for state in states:
                     results += [] if state.step.result is None else [state.step.result]
                     yield BUSY
             notes += dict.fromkeys(said for result in results for said in result.notices)
-            yield [*compared(plan, results, opened), "\n".join(notes)]
+            yield [*compared(layout, results, opened), "\n".join(notes)]
         except SAID as error:
             raise refused(error) from None
 
-    def opened(self, photo: Upload | None) -> Photo:
+    def opened(self, photo: Upload | None, notes: list[str]) -> Photo:
+        """The photo, no larger than the page takes it."""
         if photo is None:
             raise ValueError("photo: got nothing, wanted a picture")
-        return open_photo(photo.path, self.engine.options.max_pixels, photo.name)
+        fits, note = fitted(open_photo(photo.path, name=photo.name), self.engine.options.max_pixels)
+        notes += [note] if note else []
+        return fits
 
     def wanted(self, settings: str | None) -> Settings:
         """JSON of some settings; the others are the preset's own."""
@@ -170,14 +174,14 @@ class Api:
         return str(path)
 
 
-def compared(plan: tab.Plan, results: list[Result], photo: Photo) -> list[Any]:
+def compared(layout: tab.Layout, results: list[Result], photo: Photo) -> list[Any]:
     """The labelled grid, and the numbers as JSON."""
     images = [result.finish() for result in results]
     numbers = [tabled(image, photo, None) for image in images]
-    labels = [variant.label for variant in plan.variants]
+    labels = [variant.label for variant in layout.variants]
     seed = results[0].seed
     rows = [{"label": label, "seed": seed, **row} for label, row in zip(labels, numbers, strict=True)]
-    return [tab.sheet(plan, images, numbers, seed), json.dumps(rows)]
+    return [tab.sheet(layout, images, numbers, seed), json.dumps(rows)]
 
 
 def refused(error: Exception) -> gr.Error:

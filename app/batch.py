@@ -58,7 +58,8 @@ class Batch(Job):
             raise ValueError(f"Got {len(paths)} files, wanted at most {self.engine.options.max_files} in one batch.")
         jobs = self.jobs(visit, paths, form)
         given = {name: None for name, slot in visit.slots.items() if not slot.on}
-        order = batch.Order(settings, given, extractors=self.extractors(visit))
+        limit = self.engine.options.max_pixels
+        order = batch.Order(settings, given, extractors=self.extractors(visit), max_pixels=limit)
         lines: list[tuple[str, str]] = []
         for number, job in enumerate(jobs):
             if self.asked_to_stop(visit).is_set():
@@ -107,9 +108,11 @@ class Batch(Job):
             if self.asked_to_stop(visit).is_set():
                 raise Stopped("stopped by you")
 
-        outcome = next(batch.run(self.engine.upscaler(), [job], order, progress))
+        notes: list[str] = []
+        outcome = next(batch.run(self.engine.upscaler(), [job], order, progress, notes.append))
         state = "stopped" if outcome.state == "failed" and self.asked_to_stop(visit).is_set() else outcome.state
-        return state, f"{job.source.name}: stopped" if state == "stopped" else without_folders(outcome.message)
+        line = f"{job.source.name}: stopped" if state == "stopped" else " · ".join([outcome.message, *notes])
+        return state, without_folders(line)
 
     def pack(self, visit: Visit, jobs: list[batch.Job], scale: int) -> None:
         """Results under names that replace no photo where the zip is unpacked."""

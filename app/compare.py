@@ -32,7 +32,7 @@ WORKED = (0, "depth", (0.4, 10.0))  # example photo, modality, temperatures
 
 
 @dataclass
-class Plan:
+class Layout:
     """What to compute and how to lay it out: rows x columns of variants."""
 
     title: str
@@ -98,11 +98,11 @@ class Compare(Job):
             return
         photo, given = visit.photo, modalities(visit.slots)
         if kind == "edits":
-            plan = _edits(visit, given, settings)
+            layout = _edits(visit, given, settings)
         else:
             words = {"guidance": f"{weight:g}", "weight": weights}.get(kind, temperatures)
-            plan = plan_for(kind, given, settings, words, modes, name)
-        yield from self.compute(visit, photo, plan)
+            layout = layout_for(kind, given, settings, words, modes, name)
+        yield from self.compute(visit, photo, layout)
 
     @work
     def worked(self, visit: Visit) -> Iterator[Changes]:
@@ -111,14 +111,14 @@ class Compare(Job):
         photo = open_photo(examples.path(index))
         yield {self.status: texts.progress(0, "Reading the example photo")}
         modalities = self.engine.upscaler().extract(photo.rgb)
-        plan = _temperatures(modalities, Settings(seed=1), name, temperatures)
-        yield from self.compute(visit, photo, plan)
+        layout = _temperatures(modalities, Settings(seed=1), name, temperatures)
+        yield from self.compute(visit, photo, layout)
 
-    def compute(self, visit: Visit, photo: Photo, plan: Plan) -> Iterator[Changes]:
+    def compute(self, visit: Visit, photo: Photo, layout: Layout) -> Iterator[Changes]:
         """Sample variant after variant; Stop keeps those that are done."""
         done: list[Any] = []
         countdown = Countdown(None)
-        states = compare.run(self.engine.upscaler(), photo.rgb, plan.variants)
+        states = compare.run(self.engine.upscaler(), photo.rgb, layout.variants)
         try:
             for state in states:
                 if self.asked_to_stop(visit).is_set():
@@ -129,7 +129,7 @@ class Compare(Job):
         finally:
             states.close()
         stopped = "Stopped; what was done is kept." if self.asked_to_stop(visit).is_set() else ""
-        yield {self.status: texts.notice(stopped), **(self.show(visit, photo, plan, done) if done else {})}
+        yield {self.status: texts.notice(stopped), **(self.show(visit, photo, layout, done) if done else {})}
 
     def live(self, state: compare.State, photo: Photo) -> Changes:
         preview = state.step.preview  # decoded when asked for
@@ -139,9 +139,9 @@ class Compare(Job):
         size = (photo.rgb.width * scale, photo.rgb.height * scale)
         return {self.page.compare_viewer: views.preview(preview, size)}
 
-    def show(self, visit: Visit, photo: Photo, plan: Plan, done: list[Any]) -> Changes:
+    def show(self, visit: Visit, photo: Photo, layout: Layout, done: list[Any]) -> Changes:
         """Viewer, numbers and, when all is done, the grid with its curve."""
-        labels = [variant.label for variant in plan.variants[: len(done)]]
+        labels = [variant.label for variant in layout.variants[: len(done)]]
         images = [result.finish() for result in done]
         reference = None if visit.reference is None or photo is not visit.photo else visit.reference
         numbers = [tabled(image, photo, reference) for image in images]
@@ -150,10 +150,10 @@ class Compare(Job):
             self.page.compare_viewer: shown.value(1, len(images)),
             self.page.compare_numbers: texts.table(labels, numbers),
         }
-        if len(done) < len(plan.variants):
+        if len(done) < len(layout.variants):
             return changes
-        visit.comparison = sheet(plan, images, numbers, done[0].seed)
-        alt = f"{plan.title}: {', '.join(labels)}, seed {done[0].seed}"
+        visit.comparison = sheet(layout, images, numbers, done[0].seed)
+        alt = f"{layout.title}: {', '.join(labels)}, seed {done[0].seed}"
         shown = f'<img class="sheet" src="{views.data_url(visit.comparison)}" alt="{alt}">'
         return {**changes, self.page.compare_sheet: shown, self.page.compare_save: gr.Button(interactive=True)}
 
@@ -175,7 +175,9 @@ def _progress(state: compare.State, countdown: Countdown) -> str:
     return texts.step(replace(step, seconds_left=countdown.left(done, total)), prefix, done / total)
 
 
-def plan_for(kind: str, modalities: Mapping, settings: Settings, words: str, modes: Sequence[str], name: str) -> Plan:
+def layout_for(
+    kind: str, modalities: Mapping, settings: Settings, words: str, modes: Sequence[str], name: str
+) -> Layout:
     """The variants of one kind of comparison; `words` are the swept values, empty for the usual ones.
 
     Raises:
@@ -185,7 +187,7 @@ def plan_for(kind: str, modalities: Mapping, settings: Settings, words: str, mod
         (weight,) = _numbers(words, "weight", [settings.weight], most=1)
         settings = settings.with_(weight=weight)
         variants = compare.by_guidance(modalities, settings)
-        return Plan("Guidance mode", variants, [f"w = {settings.weight:g}"], [row.label for row in variants])
+        return Layout("Guidance mode", variants, [f"w = {settings.weight:g}"], [row.label for row in variants])
     if kind == "temperature":
         return _temperatures(modalities, settings, name, _numbers(words, "temperature", compare.SWEEP_TEMPERATURES))
     if kind != "weight":
@@ -197,31 +199,31 @@ def plan_for(kind: str, modalities: Mapping, settings: Settings, words: str, mod
     if len(weights) * len(modes) > MOST:
         raise ValueError(f"A sweep makes {MOST} pictures at most, got {len(weights)} weights for {len(modes)} modes.")
     variants = compare.by_weight(modalities, settings, weights, modes)
-    return Plan("Guidance weight", variants, modes, [f"w = {w:g}" for w in weights], weights, "weight w")
+    return Layout("Guidance weight", variants, modes, [f"w = {w:g}" for w in weights], weights, "weight w")
 
 
-def sheet(plan: Plan, images: list[Image.Image], numbers: list[Mapping[str, float]], seed: int) -> Image.Image:
+def sheet(layout: Layout, images: list[Image.Image], numbers: list[Mapping[str, float]], seed: int) -> Image.Image:
     """The labelled grid, and below it each number over the swept value."""
-    width = len(plan.columns)
+    width = len(layout.columns)
     small = [views.fitted(image, 512) for image in images]
     cells = [small[start : start + width] for start in range(0, len(small), width)]
-    parts = [views.picture(views.grid(plan.rows, plan.columns, cells, f"{plan.title}, seed {seed}"))]
-    for key in numbers[0] if len(plan.x) > 2 else ():
-        lines = {row: [cell[key] for cell in numbers[y * width : (y + 1) * width]] for y, row in enumerate(plan.rows)}
-        parts.append(views.picture(views.curve(plan.x, lines, plan.x_label, key)))
+    parts = [views.picture(views.grid(layout.rows, layout.columns, cells, f"{layout.title}, seed {seed}"))]
+    for key in numbers[0] if len(layout.x) > 2 else ():
+        lines = {row: [cell[key] for cell in numbers[y * width : (y + 1) * width]] for y, row in enumerate(layout.rows)}
+        parts.append(views.picture(views.curve(layout.x, lines, layout.x_label, key)))
     return views.stacked(parts)
 
 
-def _temperatures(modalities: Mapping, settings: Settings, name: str, values: Sequence[float]) -> Plan:
+def _temperatures(modalities: Mapping, settings: Settings, name: str, values: Sequence[float]) -> Layout:
     if name not in modalities:
         raise ValueError(f"The {name} is switched off, so its temperature changes nothing; switch it on first.")
     variants = compare.by_temperature(modalities, settings, name, values)
-    return Plan(
+    return Layout(
         f"{name.capitalize()} temperature", variants, [name], [f"{value:g}" for value in values], values, "temperature"
     )
 
 
-def _edits(visit: Visit, modalities: Mapping, settings: Settings) -> Plan:
+def _edits(visit: Visit, modalities: Mapping, settings: Settings) -> Layout:
     edited = [name for name, slot in visit.slots.items() if slot.on and slot.made_by_hand]
     if not edited:
         raise ValueError("Nothing is edited or uploaded yet; change a map or the caption on the Studio tab first.")
@@ -231,7 +233,7 @@ def _edits(visit: Visit, modalities: Mapping, settings: Settings) -> Plan:
             raise ValueError(f"The {name} was never extracted from this photo; press Re-extract, then edit it again.")
         extracted[name] = visit.slots[name].extracted
     variants = compare.by_edits(modalities, extracted, settings)
-    return Plan(f"Edits of {', '.join(edited)}", variants, ["result"], [row.label for row in variants])
+    return Layout(f"Edits of {', '.join(edited)}", variants, ["result"], [row.label for row in variants])
 
 
 def _numbers(words: str, name: str, usual: Sequence[float], most: int = 8) -> list[float]:

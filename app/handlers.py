@@ -15,7 +15,7 @@ from app import controls, part, texts
 from app.engine import Engine
 from app.page import Page
 from app.visit import Visit, of
-from mmsr_core.outcome import SAID
+from mmsr_core.outcome import SAID, Plan
 from mmsr_core.settings import Settings
 
 DEVICE = "device"  # concurrency id of everything that computes on the model
@@ -54,14 +54,18 @@ class Handlers:
         if not self.engine.ready:
             return texts.notice("The cost is shown as soon as the model is loaded.")
         size = visit.photo.rgb.size
-        return texts.plan(size, self.engine.upscaler().plan(size, settings))
+        return texts.plan(size, self.cost(visit, size, settings))
+
+    def cost(self, visit: Visit, size: tuple[int, int], settings: Settings) -> Plan:
+        """Of a picture of (width, height) pixels, with the modalities that are on."""
+        return self.engine.upscaler().plan(size, settings, [name for name, slot in visit.slots.items() if slot.on])
 
     def plans(self, visit: Visit, settings: Settings, place: Any = None) -> Changes:
         """The cost of the whole photo, and of the part under the frame; without a `place` it is in the middle."""
         changes = {self.page.plan: self.plan(visit, settings), self.page.part_plan: ""}
         if visit.photo is not None and self.engine.ready:
             left, _, right, _ = part.read(place, visit.photo.rgb.size)
-            cost = self.engine.upscaler().plan((right - left, right - left), settings)
+            cost = self.cost(visit, (right - left, right - left), settings)
             changes[self.page.part_plan] = texts.part_plan(cost)
         return changes
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
-import gradio as gr
 import numpy as np
 from PIL import Image, ImageOps
 
 from app import controls, handlers, part, texts, views, widgets
+from app.engine import Engine
+from app.extractors import Extractors
 from app.handlers import Changes, Handlers, guarded, guarded_stream
-from app.intake import taken
 from app.job import Job
-from app.visit import Slot, Visit
+from app.page import Page
+from app.visit import Visit
 from app.widgets import Upload
 from mmsr_core import compare
-from mmsr_core.images import Photo, open_map
+from mmsr_core.images import Photo, open_map, open_photo
+from mmsr_core.intake import fitted
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.palette import Palette
-from mmsr_core.modalities.readers import Access
+from mmsr_core.modalities.readers import Access, Stopped
 
 ROWS = {row.name: row for row in MODALITIES}
 NAMES = tuple(ROWS)
@@ -27,6 +30,10 @@ NAMES = tuple(ROWS)
 
 class Maps(Handlers):
     """Handlers of the photo and the modality cards."""
+
+    def __init__(self, engine: Engine, page: Page) -> None:
+        super().__init__(engine, page)
+        self.extractors = Extractors(engine, page)
 
     @guarded
     def drop(self, visit: Visit, given: Upload | None, *values: Any) -> Changes:
@@ -36,7 +43,7 @@ class Maps(Handlers):
             gone = {self.page.photo_line: "", self.page.part: None, self.page.part_plan: ""}
             return {**gone, self.page.plan: texts.PLAN_EMPTY, **self.cards(visit), **self.protection(visit)}
         try:
-            photo, note = taken(given, self.engine.options.max_pixels)
+            photo, note = fitted(open_photo(given.path, name=given.name), self.engine.options.max_pixels)
         except ValueError as error:
             before = visit.photo
             kept = "" if before is None else " The photo before it stays in use."
@@ -126,10 +133,11 @@ class Maps(Handlers):
         photo = visit.photo
         if photo is None:
             raise ValueError("Load a photo on the Studio tab first, or pick one of the examples.")
-        for changes in self.extract(visit, self.missing(visit), job.kind):
-            yield {job.status: changes.pop(self.page.status, ""), **changes}
-            if job.asked_to_stop(visit).is_set():
-                return
+        with suppress(Stopped):  # what was read before is kept
+            for changes in self.extract(visit, self.missing(visit), job.kind):
+                yield {job.status: changes.pop(self.page.status, ""), **changes}
+        if job.asked_to_stop(visit).is_set():
+            return
         if visit.photo is not photo:
             raise ValueError("The photo was changed while the one before it was being read; start again.")
 
@@ -145,7 +153,8 @@ class Maps(Handlers):
     def card(self, visit: Visit, name: str) -> Changes:
         """Everything one card shows."""
         card, slot = self.page.cards[name], visit.slots[name]
-        changes: Changes = {card.badge: texts.badge(slot.badge), card.on: slot.on, card.detail: self.detail(name, slot)}
+        changes: Changes = {card.badge: texts.badge(slot.badge), card.on: slot.on}
+        changes[card.detail] = self.detail(visit, name)
         if card.kind == "text":
             return {**changes, card.view: "" if slot.value is None else slot.value}
         photo = None if visit.photo is None else visit.photo.rgb
@@ -157,15 +166,16 @@ class Maps(Handlers):
     def cards(self, visit: Visit) -> Changes:
         changes: Changes = {}
         for name in NAMES:
-            changes |= self.card(visit, name) | self.reading(visit, name)
+            changes |= self.card(visit, name) | self.extractors.shown(visit, name)
         return changes
 
-    def detail(self, name: str, slot: Slot) -> str:
-        """The line under a map: token counter of a text, legend of a map that has classes."""
+    def detail(self, visit: Visit, name: str) -> str:
+        """The line under a map: token counter of a text beside the quality words, legend of a map that has classes."""
+        slot = visit.slots[name]
         if slot.value is None:
             return ""
         if ROWS[name].kind == "text":
-            used, limit, _, cut = self.engine.upscaler().count_tokens(slot.value)
+            used, limit, _, cut = self.engine.upscaler().count_tokens(slot.value, visit.words)
             return texts.tokens(used, limit, cut)
         return texts.legend(self.palette.legend(slot.value)) if ROWS[name].classes else ""
 
@@ -173,39 +183,6 @@ class Maps(Handlers):
     def toggle(self, visit: Visit, on: bool, *, name: str) -> Changes:
         visit.slots[name].on = bool(on)
         return {self.page.cards[name].badge: texts.badge(visit.slots[name].badge)}
-
-    @guarded
-    def choose(self, visit: Visit, extractor: str, *, name: str) -> Changes:
-        """Another extractor: what it would give is not what is shown, so the card becomes stale."""
-        slot = visit.slots[name]
-        slot.extractor = extractor
-        slot.stale = slot.value is not None
-        return {self.page.cards[name].badge: texts.badge(slot.badge), **self.reading(visit, name)}
-
-    def reading(self, visit: Visit, name: str) -> Changes:
-        """Which extractor a card names, what it is, and whether it may send the photo away."""
-        card, row = self.page.cards[name], ROWS[name]
-        if card.extractor is None:
-            return {}
-        usual = self.engine.upscaler().readers.defaults.get(name, next(iter(row.extractors)))
-        chosen = usual if visit.slots[name].extractor is None else visit.slots[name].extractor
-        way = row.extractors[chosen]
-        changes: Changes = {card.extractor: chosen, card.about: texts.fact(way.help)}
-        if card.consent is not None:
-            away, agreed = way.consent is not None, chosen in visit.allowed
-            label = f"I agree. {way.consent}" if away else "Consent"
-            changes[card.consent] = gr.Checkbox(value=agreed, label=label, visible=away)
-            changes[card.key] = gr.Textbox(visible=bool(way.keys), placeholder=f"or set {' or '.join(way.keys)}")
-        return changes
-
-    @guarded
-    def allow(self, visit: Visit, agreed: bool, key: str | None, *, name: str) -> Changes:
-        """Leave to send the photo to a service, or its end; a typed key stays in this session's memory."""
-        way = visit.slots[name].extractor
-        visit.allowed.pop(way, None)
-        if agreed and way is not None:
-            visit.allowed[way] = key or None
-        return {}
 
     @guarded
     def painted(self, visit: Visit, value: dict, *, name: str) -> Changes:
@@ -218,7 +195,7 @@ class Maps(Handlers):
         except ValueError as error:  # the card goes back to the map that is in use
             return {**self.card(visit, name), self.page.notice: handlers.refusal(error)}
         slot.set(painted, "edited")
-        return {card.badge: texts.badge(slot.badge), card.detail: self.detail(name, slot), card.seen: ""}
+        return {card.badge: texts.badge(slot.badge), card.detail: self.detail(visit, name), card.seen: ""}
 
     @guarded
     def wrote(self, visit: Visit, text: str, *, name: str) -> Changes | None:
@@ -227,7 +204,13 @@ class Maps(Handlers):
         if text == ("" if slot.value is None else slot.value):
             return None
         slot.set(text, "edited" if text != slot.extracted else "auto")
-        return {card.badge: texts.badge(slot.badge), card.detail: self.detail(name, slot)}
+        return {card.badge: texts.badge(slot.badge), card.detail: self.detail(visit, name)}
+
+    @guarded
+    def worded(self, visit: Visit, words: str) -> Changes:
+        """Other quality words leave other room for the caption."""
+        visit.words = words or ""
+        return {self.page.cards[name].detail: self.detail(visit, name) for name in NAMES if ROWS[name].kind == "text"}
 
     @guarded
     def reset(self, visit: Visit, *, name: str) -> Changes:

@@ -13,13 +13,13 @@ from PIL import Image
 
 from app import controls, part, texts, views
 from app.handlers import Changes, Handlers, guarded
-from app.intake import fitting, taken
 from app.maps import Maps
 from app.run import Run, picture
 from app.starts import KEPT, OWN, STARTS, SUFFIXES
 from app.visit import Visit
 from app.widgets import Upload
-from mmsr_core.images import Photo, read_recipe
+from mmsr_core.images import Photo, open_photo, read_recipe
+from mmsr_core.intake import fitted
 from mmsr_core.recipe import Recipe
 from mmsr_core.settings import Settings
 
@@ -58,7 +58,7 @@ class Restore(Handlers):
         given = visit.pending
         if given is None:
             return None
-        photo, note = taken(given, self.engine.options.max_pixels)
+        photo, note = fitted(open_photo(given.path, name=given.name), self.engine.options.max_pixels)
         return {**self.maps.use(visit, photo, note, *values), self.page.as_photo: gr.Button(visible=False)}
 
     @guarded
@@ -69,7 +69,7 @@ class Restore(Handlers):
         alpha = None if alpha is None else alpha.resize(rgb.size, Image.Resampling.BICUBIC)
         name = f"{run.stem}-x{run.settings.scale}.png"
         photo = replace(run.photo, rgb=rgb, alpha=alpha, name=name, source_format="Result", bits=8)
-        return self.maps.use(visit, *fitting(photo, self.engine.options.max_pixels), *values)
+        return self.maps.use(visit, *fitted(photo, self.engine.options.max_pixels), *values)
 
     @guarded
     def upload(self, visit: Visit, path: str | None) -> Changes:

@@ -129,6 +129,7 @@ class Visit:
 
     photo: Photo | None = None
     slots: dict[str, Slot] = field(default_factory=_slots)
+    words: str = Settings().positive  # beside which the caption is read
     mask: Image.Image | None = None  # white protects
     reference: Image.Image | None = None
     finished: Finished | None = None

@@ -54,8 +54,10 @@ def _load(demo: gr.Blocks, engine: Engine, page: Page) -> None:
 
     def greet(kept: str | None):
         """A fresh visit, with the settings of the last one; what is loaded, where it is."""
-        first = {page.visit: Visit(), page.kept: engine.options.preset, **_found(engine, page, kept)}
-        return {**first, **(loaded() if engine.ready else {page.engine_line: texts.engine_line("Loading")})}
+        values = controls.kept(kept, engine.options.preset, engine.defaults)
+        first = {page.visit: Visit(words=values.settings.positive), page.kept: engine.options.preset}
+        stage = loaded() if engine.ready else {page.engine_line: texts.engine_line("Loading")}
+        return {**first, **_found(engine, page, values), **stage}
 
     def stages():
         """The stages of loading, then what is loaded."""
@@ -95,9 +97,8 @@ def _kept_in_browser(page: Page) -> tuple[str, str]:
     return recall, keep
 
 
-def _found(engine: Engine, page: Page, kept: str | None) -> dict[Any, Any]:
+def _found(engine: Engine, page: Page, values: controls.Values) -> dict[Any, Any]:
     """The controls as the visitor left them, or at what suits the preset, where they were made with something else."""
-    values = controls.kept(kept, engine.options.preset, engine.defaults)
     found = dict(zip(page.values(), [*controls.write(values.settings), values.new_seed], strict=True))
     if values.settings != engine.defaults:
         return {**found, page.start: OWN, page.start_help: "", page.notice: texts.notice(texts.SETTINGS_KEPT)}
@@ -137,7 +138,8 @@ def _read(page: Page, maps: Maps, event: gr.events.Dependency) -> None:
 def _cards(page: Page, maps: Maps) -> None:
     for name, card in page.cards.items():
         own = [page.notice, *card.outputs()]
-        card.on.input(partial(maps.toggle, name=name), [page.visit, card.on], own, **LATEST)
+        switched = card.on.input(partial(maps.toggle, name=name), [page.visit, card.on], own, **LATEST)
+        switched.then(maps.planned, [page.visit, page.part, *page.values()], page.plans(), **LATEST)
         again = partial(maps.extract_again, names=(name,))
         read = [page.notice, page.status, page.photo_line, *card.outputs()]
         card.reextract.click(again, page.visit, read, **ON_DEVICE)
@@ -147,9 +149,10 @@ def _cards(page: Page, maps: Maps) -> None:
         else:
             _map_card(page, maps, name, own)
         if card.extractor is not None:
-            card.extractor.input(partial(maps.choose, name=name), [page.visit, card.extractor], own, **LATEST)
+            choose = partial(maps.extractors.choose, name=name)
+            card.extractor.input(choose, [page.visit, card.extractor], own, **LATEST)
         if card.consent is not None:
-            agreed = partial(maps.allow, name=name)
+            agreed = partial(maps.extractors.allow, name=name)
             for event in (card.consent.input, card.key.input):
                 event(agreed, [page.visit, card.consent, card.key], page.notice, **LATEST)
 
@@ -204,6 +207,8 @@ def _steer(page: Page, maps: Maps, restore: Restore) -> None:
     for key in ("scale", "steps", "guidance", "weight", "tile", "overlap"):
         page.settings[key].change(maps.planned, inputs, page.plans(), **LATEST)
     page.part.input(maps.planned, inputs, page.plans(), **LATEST)
+    words, counts = page.settings["positive"], [card.detail for card in page.cards.values() if card.kind == "text"]
+    words.change(maps.worded, [page.visit, words], [page.notice, *counts], **LATEST)
     page.mask.input(maps.protected, [page.visit, page.mask], [page.notice, page.mask_line], **LATEST)
     badges = [part for card in page.cards.values() for part in (card.on, card.badge)]
     outputs = [page.notice, page.start, page.start_help, page.suffix, *page.values(), *badges]

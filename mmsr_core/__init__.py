@@ -12,11 +12,23 @@ _HOMES = {
     "Upscaler": "mmsr_core.upscaler",
     "Settings": "mmsr_core.settings",
     "Edited": "mmsr_core.modalities.given",
+    "Order": "mmsr_core.order",
     "Recipe": "mmsr_core.recipe",
     "open_photo": "mmsr_core.images",
+    "restore_file": "mmsr_core.order",
     "save_photo": "mmsr_core.images",
 }
-__all__ = ["Edited", "Recipe", "Settings", "Upscaler", "__version__", "open_photo", "save_photo"]
+__all__ = [
+    "Edited",
+    "Order",
+    "Recipe",
+    "Settings",
+    "Upscaler",
+    "__version__",
+    "open_photo",
+    "restore_file",
+    "save_photo",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,191 +6,127 @@ Exit codes: 0 all done, 1 some failed, 2 usage error, 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import json
+import io
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import Field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmsr_core import __version__
 from mmsr_core.bar import Bar
-from mmsr_core.files import write_whole
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.readers import chosen
-from mmsr_core.presets import PRESETS
+from mmsr_core.options import AUTO, OFF, build_parser
 from mmsr_core.presets import preset as row_of
 from mmsr_core.settings import Settings
+from mmsr_core.tally import Tally, is_summary
 from mmsr_core.team import Team
 
 if TYPE_CHECKING:
     from mmsr_core.batch import Job, Order
     from mmsr_core.recipe import Recipe
+    from mmsr_core.upscaler import Upscaler
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-OFF = "off"
-_SHORT = {"weight": "-w"}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the command line asks of this process: `jobs` are its share, `todo` those that are not done yet."""
+
+    preset: str
+    recipe: Recipe | None
+    order: Order
+    team: Team
+    jobs: Sequence[Job]
+    todo: Sequence[Job]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a photo's name may have letters that a console lacks
     parser = build_parser()
     args = parser.parse_args(argv)
     try:
         return _run(parser, args)
     except KeyboardInterrupt:
         print("stopped; what was finished is kept, nothing is half-written", file=sys.stderr)
-        return INTERRUPTED
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Every knob of `Settings` and every row of the modality table becomes an option."""
-    parser = argparse.ArgumentParser(
-        "python -m mmsr_core",
-        usage="python -m mmsr_core IN OUT [options]      (--help lists them)",
-        description="Make a photo, or every photo of a folder, up to four times as large.",
-        allow_abbrev=False,
-        epilog="Exit codes: 0 all done, 1 some failed, 2 usage error, 130 interrupted.",
-    )
-    parser.add_argument("input", metavar="IN", type=Path, help="a photo, a folder of photos, or a .txt list of photos")
-    parser.add_argument(
-        "output", metavar="OUT", type=Path, help="the result (png, jpg, webp, tiff, avif), or a folder for it"
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    _add_model(parser.add_argument_group("model"))
-    settings = parser.add_argument_group("settings")
-    for spec in fields(Settings):
-        _add_knob(settings, spec)
-    _add_modalities(parser.add_argument_group("modalities (extracted from the photo unless given)"))
-    _add_files(parser.add_argument_group("files and progress"))
-    return parser
-
-
-def _add_model(group: argparse._ArgumentGroup) -> None:
-    public = [name for name, row in PRESETS.items() if row.public]
-    group.add_argument("--preset", metavar="NAME", help=f"{' or '.join(public)} (default {public[0]}, or the recipe's)")
-    group.add_argument("--weights", metavar="DIR", help="a folder of weights, or a hub id, instead of the preset's own")
-    group.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
-
-
-def _add_knob(group: argparse._ArgumentGroup, spec: Field) -> None:
-    """One option of one knob. Its default is None, so that a given option is known from a recipe's."""
-    flags = [*([_SHORT[spec.name]] if spec.name in _SHORT else []), "--" + spec.name.replace("_", "-")]
-    about, text = spec.metadata, spec.metadata["help"].replace("%", "%%")
-    if spec.default is False:
-        group.add_argument(*flags, action="store_const", const=True, help=text)
-        return
-    if "keys" in about:
-        keys, (low, high) = ", ".join(about["keys"]), about["range"]
-        text = f"{text} NAME is one of {keys}; {low:g} to {high:g}; may be repeated."
-        group.add_argument(*flags, action="append", type=_pair, metavar="NAME=VALUE", help=text)
-        return
-    if spec.default is not None:
-        text = f"{text} (default {str(spec.default).replace('%', '%%')})"
-    if "choices" in about:
-        group.add_argument(*flags, type=type(about["choices"][0]), choices=about["choices"], help=text)
-    elif "range" in about:
-        kind = int if isinstance(about["step"], int) else float
-        group.add_argument(*flags, type=kind, metavar=about.get("unit", "N").upper(), help=text)
-    else:
-        group.add_argument(*flags, metavar="TEXT", help=text)
-
-
-def _add_modalities(group: argparse._ArgumentGroup) -> None:
-    for row in MODALITIES:
-        if row.kind == "text":
-            group.add_argument("--caption", dest=row.name, metavar=f"TEXT|{OFF}", help=f"{row.help} {OFF}: none.")
-        else:
-            text = f"{row.help} A picture, for a folder of photos a folder from --save-maps, or {OFF}: none."
-            group.add_argument(f"--{row.name}", metavar=f"FILE|{OFF}", help=text)
-    ways = "; ".join(f"{row.name}: {', '.join(row.extractors)}" for row in MODALITIES if len(row.extractors) > 1)
-    several = {"action": "append", "default": [], "type": _named}
-    group.add_argument("--extractor", **several, metavar="NAME=WAY", help=f"how to read a modality ({ways})")
-    text = "folder, hub id or service name to use for one of the public models (depth-anything, florence, gemini ...)"
-    group.add_argument("--extractor-model", **several, metavar="MODEL=ID", help=text)
-    group.add_argument("--save-maps", metavar="DIR", type=Path, help="write the maps and captions that were used")
-
-
-def _add_files(group: argparse._ArgumentGroup) -> None:
-    text = "a result picture or its JSON: make it again; other options given here change it"
-    group.add_argument("--recipe", metavar="FILE", type=Path, help=text)
-    group.add_argument("--resume", action="store_true", help="skip photos whose result exists already")
-    text = "of results in a folder (default: the photo's own, or png)"
-    group.add_argument("--format", choices=("png", "jpg", "webp", "tiff", "avif"), help=text)
-    group.add_argument("--summary", metavar="FILE", type=Path, help="write what became of each photo, as JSON")
-    group.add_argument("--quality", type=int, choices=range(1, 101), metavar="1-100", help="of jpg, webp, avif")
-    loud = group.add_mutually_exclusive_group()
-    loud.add_argument("--progress", action="store_true", help="draw the bar even where there is no terminal")
-    loud.add_argument("--quiet", action="store_true", help="print errors only")
+    except BrokenPipeError:  # nobody reads any further, as behind `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return INTERRUPTED
 
 
 def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
-    from mmsr_core import batch
-
     try:
-        recipe = None if args.recipe is None else _recipe(args.recipe)
-        preset = args.preset if args.preset is not None else "mini" if recipe is None else recipe.preset
-        order = _order(args, recipe, row_of(preset).defaults)
-        team = Team.here()
-        every = batch.plan(args.input, args.output, args.format)
-        _check_maps(order, every)
-        jobs = team.share(every)
-        todo = [job for job in jobs if not (args.resume and job.target.exists())]
-        _check_summary(args.summary, every)
-        _say(args, f"{len(jobs) - len(todo)} of {len(jobs)} done already" if len(todo) < len(jobs) else None)
-        upscaler = _load(args, preset, team) if todo else None
+        work = _planned(args)
     except ValueError as error:
         parser.error(str(error))
-    except (OSError, RuntimeError, ImportError) as error:
-        print(f"failed: the model could not be loaded: {error}", file=sys.stderr)
-        return FAILED
-    if None not in (recipe, upscaler) and recipe.weights_hash != upscaler.info.hash:
-        _warn(args, "these are not the weights of the recipe, so the result will differ")
-    started = set(todo)
-    rows = [_row(job, "skipped", "its result is there") for job in jobs if job not in started]
-    rows += _restored(args, upscaler, todo, order)
-    rows = team.gathered([{**row, "process": team.rank} for row in rows])
-    return DONE if rows is None else _summed(args, rows)
+    except OSError as error:
+        name = Path(str(error.filename)).name[:80]
+        parser.error(f"got {error.strerror} for {name!r}, wanted files and folders that can be read")
+    done = set(work.jobs) - set(work.todo)
+    _say(args, f"{len(done)} of {len(work.jobs)} done already" if done else None)
+    if args.dry_run:
+        return _forecast(parser, args, work)
+    with Tally(work.jobs, work.team, args.summary) as tally:
+        for job in done:
+            tally.add(job, "skipped", "its result is there")
+        loaded = not work.todo or _restore(_load(parser, args, work), args, work, tally)
+    return DONE if loaded and not tally.failed else FAILED
 
 
-def _restored(args: argparse.Namespace, upscaler: Any, jobs: Sequence[Job], order: Order) -> Iterator[dict[str, Any]]:
-    """Restores photo after photo; what became of each, as plain words."""
+def _planned(args: argparse.Namespace) -> Work:
+    """Everything that can be refused before a model is loaded."""
     from mmsr_core import batch
 
-    with Bar(jobs) if _wants_bar(args) else nullcontext() as bar:
-        for outcome in batch.run(upscaler, jobs, order, bar, lambda text: _warn(args, text)):
+    recipe = None if args.recipe is None else _recipe(args.recipe)
+    preset = args.preset if args.preset is not None else "mini" if recipe is None else recipe.preset
+    order = _order(args, recipe, row_of(preset).defaults)
+    team = Team.here()
+    every = batch.plan(args.input, args.output, args.format, keep=args.resume)
+    _check_maps(order, every)
+    _check_quality(args.quality, every)
+    _check_summary(args.summary, every)
+    jobs = team.share(every)
+    todo = [job for job in jobs if not (args.resume and job.target.exists())]
+    return Work(preset, recipe, order, team, jobs, todo)
+
+
+def _restore(upscaler: Upscaler | None, args: argparse.Namespace, work: Work, tally: Tally) -> bool:
+    """Restores photo after photo; False where there is no model to do it."""
+    from mmsr_core import batch
+
+    if upscaler is None:
+        return False
+    if work.recipe is not None and work.recipe.weights_hash != upscaler.info.hash:
+        _warn(args, "these are not the weights of the recipe, so the result will differ")
+    with Bar(work.todo) if _wants_bar(args) else nullcontext() as bar:
+        for outcome in batch.run(upscaler, work.todo, work.order, bar, lambda text: _warn(args, text)):
             if bar is not None:
                 bar.close()
-            if outcome.state == "failed":
-                print(f"failed: {outcome.message}", file=sys.stderr)
-            else:
-                _say(args, outcome.message)
-            row = _row(outcome.job, outcome.state, outcome.message)
+            tally.add(outcome.job, outcome.state, outcome.message)
+            _tell(args, outcome.state, outcome.message)
             del outcome  # and its pictures, before the next photo needs the memory
-            yield row
+    return True
 
 
-def _row(job: Job, state: str, said: str) -> dict[str, Any]:
-    return {"photo": str(job.source), "result": str(job.target), "state": state, "said": said}
+def _forecast(parser: argparse.ArgumentParser, args: argparse.Namespace, work: Work) -> int:
+    """Tells what each photo would become and cost."""
+    from mmsr_core import batch
 
-
-def _summed(args: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> int:
-    """One summary of all processes; returns the exit code."""
-    failures = [row["said"] for row in rows if row["state"] == "failed"]
-    tried = sum(row["state"] != "skipped" for row in rows)
-    if failures and tried > 1:
-        listed = "".join(f"\n  {message}" for message in failures)
-        print(f"{len(failures)} of {tried} failed:{listed}", file=sys.stderr)
-    if args.summary is not None:
-        try:
-            write_whole(args.summary, json.dumps(sorted(rows, key=lambda row: row["photo"]), indent=1).encode())
-        except ValueError as error:  # a full disk, or a folder that went away meanwhile
-            print(f"failed: --summary {error}", file=sys.stderr)
-            return FAILED
-    return FAILED if failures else DONE
+    upscaler = _load(parser, args, work) if work.todo else None
+    if upscaler is None:
+        return FAILED if work.todo else DONE
+    states = set()
+    for outcome in batch.forecast(upscaler, work.todo, work.order, lambda text: _warn(args, text)):
+        _tell(args, outcome.state, outcome.message)
+        states.add(outcome.state)
+    return FAILED if "failed" in states else DONE
 
 
 def _order(args: argparse.Namespace, recipe: Recipe | None, plain: Settings) -> Order:
@@ -202,23 +138,42 @@ def _order(args: argparse.Namespace, recipe: Recipe | None, plain: Settings) -> 
         value = getattr(args, spec.name)
         if value is not None:
             changes[spec.name] = {**getattr(base, spec.name), **dict(value)} if "keys" in spec.metadata else value
+    words = [(row, getattr(args, row.name)) for row in MODALITIES]
+    fresh = [row.name for row, word in words if word == AUTO]
     given: dict[str, str | Path | None] = {}
-    for row in MODALITIES:
-        value = getattr(args, row.name)
-        if value is not None:
-            given[row.name] = None if value == OFF else value if row.kind == "text" else Path(value)
-    chosen(None, dict(args.extractor))  # refuses unknown names
-    return Order(base.with_(**changes), given, recipe, args.save_maps, args.quality, dict(args.extractor))
+    for row, word in words:
+        if word not in (None, AUTO):
+            is_path = row.kind == "map" or (word != "" and os.path.isdir(word))
+            given[row.name] = None if word == OFF else Path(word) if is_path else word
+    extractors = dict(args.extractor)
+    chosen(None, extractors)  # refuses unknown names
+    _check_extractors(extractors, given)
+    return Order(base.with_(**changes), given, recipe, args.save_maps, args.quality, extractors, fresh)
+
+
+def _check_extractors(extractors: dict[str, str], given: dict[str, str | Path | None]) -> None:
+    for name, way in extractors.items():
+        if name in given and not isinstance(given[name], Path):
+            got = OFF if given[name] is None else "a caption"
+            raise ValueError(f"--extractor: got {name}={way} beside {got} for it, wanted one of both")
 
 
 def _check_maps(order: Order, jobs: Sequence[Job]) -> None:
     for name, value in order.given.items():
         if isinstance(value, Path) and not value.exists():
-            raise ValueError(f"--{name}: got no file named {value.name!r}, wanted a picture or {OFF}")
+            raise ValueError(f"--{name}: got no file named {value.name!r}, wanted a picture, {OFF} or {AUTO}")
         if isinstance(value, Path) and value.is_file() and len(jobs) > 1:
             raise ValueError(
-                f"--{name}: got one picture for {len(jobs)} photos, wanted a folder from --save-maps or {OFF}"
+                f"--{name}: got one picture for {len(jobs)} photos, wanted a folder from --save-maps, {OFF} or {AUTO}"
             )
+
+
+def _check_quality(quality: int | None, jobs: Sequence[Job]) -> None:
+    from mmsr_core.images import WRITABLE
+
+    suffixes = {job.target.suffix.lower() for job in jobs}
+    if quality is not None and all(WRITABLE[suffix][1] is None for suffix in suffixes):
+        raise ValueError(f"--quality: got it for {', '.join(sorted(suffixes))}, wanted jpg, webp or avif results")
 
 
 def _check_summary(path: Path | None, jobs: Sequence[Job]) -> None:
@@ -227,6 +182,10 @@ def _check_summary(path: Path | None, jobs: Sequence[Job]) -> None:
         return
     if path.is_dir():
         raise ValueError(f"--summary: got the folder {path.name!r}, wanted a file to write")
+    if path.exists() and not is_summary(path):
+        raise ValueError(f"--summary: got {path.name!r}, a file that is no summary, wanted a new name")
+    if path.resolve() in {job.target.resolve() for job in jobs}:
+        raise ValueError(f"--summary: got {path.name!r}, which is the name of a result, wanted another one")
     there = path.parent.is_dir() and os.access(path.parent, os.W_OK)
     made = {folder.resolve() for folder in {job.target.parent for job in jobs}}
     if not there and path.parent.resolve() not in made:
@@ -243,13 +202,20 @@ def _recipe(path: Path) -> Recipe:
     return Recipe.from_json(text)
 
 
-def _load(args: argparse.Namespace, preset: str, team: Team) -> Any:
-    row_of(preset)
-    _say(args, f"loading {preset} ...", file=sys.stderr)
-    _hush_libraries()
-    from mmsr_core.upscaler import Upscaler
+def _load(parser: argparse.ArgumentParser, args: argparse.Namespace, work: Work) -> Upscaler | None:
+    """The model; None, and the reason is told, where it cannot be had through no fault of the command line."""
+    _say(args, f"loading {work.preset} ...", file=sys.stderr)
+    try:
+        _hush_libraries()
+        from mmsr_core.upscaler import Upscaler
 
-    return Upscaler.load(preset, args.weights, team.device(args.device), models=dict(args.extractor_model))
+        device = work.team.device(args.device)
+        return Upscaler.load(work.preset, args.weights, device, models=dict(args.extractor_model))
+    except ValueError as error:
+        parser.error(str(error))
+    except (OSError, RuntimeError, ImportError) as error:
+        print(f"failed: the model could not be loaded: {error}", file=sys.stderr)
+    return None
 
 
 def _hush_libraries() -> None:
@@ -262,23 +228,15 @@ def _hush_libraries() -> None:
         library.set_verbosity_error()
 
 
-def _pair(text: str) -> tuple[str, float]:
-    name, _, value = text.partition("=")
-    try:
-        return name.strip(), float(value)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"got {text!r}, wanted NAME=VALUE such as depth=0.7") from None
-
-
-def _named(text: str) -> tuple[str, str]:
-    name, mark, value = (part.strip() for part in text.partition("="))
-    if not (name and mark and value):
-        raise argparse.ArgumentTypeError(f"got {text!r}, wanted NAME=VALUE such as depth=depth-anything")
-    return name, value
-
-
 def _wants_bar(args: argparse.Namespace) -> bool:
     return args.progress or (not args.quiet and sys.stderr.isatty())
+
+
+def _tell(args: argparse.Namespace, state: str, message: str) -> None:
+    if state == "failed":
+        print(f"failed: {message}", file=sys.stderr)
+    else:
+        _say(args, message)
 
 
 def _say(args: argparse.Namespace, text: str | None, file: Any = None) -> None:

@@ -56,13 +56,17 @@ class Team:
         torch.cuda.set_device(self.local % count)  # else every process would hold a context on the first GPU, too
         return f"cuda:{self.local % count}"
 
-    def gathered(self, rows: list[T]) -> list[T] | None:
-        """The rows of every process, on the first one; None on the others. Waits for all."""
+    def gathered(self, rows: list[T], patience: timedelta = PATIENCE) -> list[T] | None:
+        """The rows of every process, on the first one; None on the others. Waits for all.
+
+        Raises:
+            RuntimeError, OSError: another process was not there in time, or is gone.
+        """
         if self.world == 1:
             return rows
         import torch.distributed as dist
 
-        dist.init_process_group("gloo", timeout=PATIENCE)
+        dist.init_process_group("gloo", timeout=patience)
         try:
             parts = [None] * self.world if self.rank == 0 else None
             dist.gather_object(rows, parts)

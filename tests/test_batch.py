@@ -23,6 +23,11 @@ def photo():
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (17, 20, 3), np.uint8))
 
 
+def result(path):
+    """A file as this program leaves it."""
+    return save_photo(path, photo(), Photo(photo()), record(Settings(), 0, "tiny", "", {}, {}, photo()).to_json())
+
+
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "in").mkdir()
@@ -45,9 +50,33 @@ def test_a_file_of_the_visitors_own_is_never_overwritten(folder):
     photo().save(folder / "b.png")
     with pytest.raises(ValueError, match="got 'b.png', a file that is no result"):
         batch.plan(folder / "in" / "a.png", folder / "b.png")
-    recipe = record(Settings(), 0, "tiny", "", {}, {}, photo())
-    save_photo(folder / "b.png", photo(), Photo(photo()), recipe.to_json())
+    result(folder / "b.png")
     assert len(batch.plan(folder / "in" / "a.png", folder / "b.png")) == 1
+
+
+@pytest.mark.parametrize("form", ["png", "jpg", "webp", "tiff", "avif"])
+def test_a_folder_of_results_replaces_only_results(folder, form):
+    for name in ("b.png", "c.png"):
+        photo().save(folder / "in" / name)
+    (folder / "out").mkdir()
+    for name in ("a", "b"):
+        result(folder / "out" / f"{name}.{form}")
+    assert len(batch.plan(folder / "in", folder / "out", form)) == 3
+    photo().save(folder / "out" / f"b.{form}")
+    with pytest.raises(ValueError, match=f"got 'b.{form}', a file that is no result of this program; wanted"):
+        batch.plan(folder / "in", folder / "out", form)
+    assert len(batch.plan(folder / "in", folder / "out", form, keep=True)) == 3
+
+
+def test_thousands_of_large_results_are_recognised_without_reading_them(folder, monkeypatch):
+    large = Image.effect_noise((1200, 1200), 90).convert("RGB")
+    recipe = record(Settings(), 0, "tiny", "", {}, {}, photo()).to_json()
+    (folder / "out").mkdir()
+    for form in ("png", "jpg", "webp"):
+        path = save_photo(folder / "out" / f"a.{form}", large, Photo(large), recipe)
+        assert path.stat().st_size > 2 * batch._PEEK
+        monkeypatch.setattr(batch, "read_recipe", lambda path: pytest.fail("read as a whole"))
+        assert len(batch.plan(folder / "in", folder / "out", form)) == 1
 
 
 def test_impossible_plans_are_refused(folder):
@@ -59,6 +88,12 @@ def test_impossible_plans_are_refused(folder):
     ):
         with pytest.raises(ValueError, match=message):
             batch.plan(folder / source, folder / target)
+
+
+def test_a_format_that_the_name_of_the_result_contradicts_is_refused(folder):
+    with pytest.raises(ValueError, match="format: got jpg for the file 'out.png', wanted one of both"):
+        batch.plan(folder / "in" / "a.png", folder / "out.png", "jpg")
+    assert batch.plan(folder / "in" / "a.png", folder / "out.jpeg", "jpg")[0].target.name == "out.jpeg"
 
 
 def test_names_keep_their_format_and_never_collide(tmp_path):
@@ -76,10 +111,12 @@ def test_names_keep_their_format_and_never_collide(tmp_path):
 
 def test_a_plan_looks_at_each_file_once(tmp_path, monkeypatch):
     """Comparing each result with each photo took 48 s for 2,000 files."""
+    (tmp_path / "out").mkdir()
+    made = result(tmp_path / "made.png").read_bytes()
     for number in range(60):
         (tmp_path / f"{number}.png").touch()
-        (tmp_path / "out").mkdir(exist_ok=True)
-        (tmp_path / "out" / f"{number}.png").touch()
+        (tmp_path / "out" / f"{number}.png").write_bytes(made)
+    (tmp_path / "made.png").unlink()
     looked, stat = [], Path.stat
     monkeypatch.setattr(Path, "stat", lambda self, **options: looked.append(self) or stat(self, **options))
     assert len(batch.plan(tmp_path, tmp_path / "out")) == 60
@@ -112,6 +149,8 @@ def test_a_manifest_lists_photos_from_anywhere(tmp_path):
     jobs = batch.plan(tmp_path / "list.txt", tmp_path / "out")
     assert [job.source.relative_to(tmp_path).as_posix() for job in jobs] == ["x/a.png", "y/a.png", "b.png"]
     assert len({job.target for job in jobs}) == 3
+    (tmp_path / "LIST.TXT").write_text("x/a.png\ny/a.png\n", "utf-8-sig")  # as Windows' editor saves it
+    assert [job.source.is_file() for job in batch.plan(tmp_path / "LIST.TXT", tmp_path / "out")] == [True, True]
     (tmp_path / "list.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="which is no text"):
         batch.plan(tmp_path / "list.txt", tmp_path / "out")
@@ -158,6 +197,7 @@ def test_two_processes_share_a_folder_resume_and_sum_up_once(tmp_path):
         [*command, str(tmp_path / "in"), str(tmp_path / "out"), *options],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400,
     )  # fmt: skip
+    assert (tmp_path / "summary.json").exists(), done.stderr
     rows = json.loads((tmp_path / "summary.json").read_text())
     states = {row["photo"][-5:]: row["state"] for row in rows}
     assert states == {"a.png": "done", "b.png": "skipped", "c.png": "failed", "d.png": "done", "e.png": "done"}
@@ -179,3 +219,14 @@ def test_no_speed_is_measured_to_word_warnings(folder, upscaler, monkeypatch):
         ["a.png", " At weight 0 the negative text has no effect."],
         ["a.png", " About 0 minutes"],
     ]
+
+
+def test_a_forecast_tells_what_a_run_makes_and_writes_nothing(folder, upscaler):
+    (folder / "in" / "b.png").write_bytes(b"no picture")
+    before, jobs = sorted(folder.rglob("*")), batch.plan(folder / "in", folder / "out", "webp")
+    fine, broken = batch.forecast(upscaler, jobs, batch.Order(Settings(scale=2)))
+    assert fine.state == "planned" and broken.state == "failed" and "b.png: got no picture" in broken.message
+    cost = upscaler.plan((20, 17), Settings(scale=2))
+    costs = f"about {cost.seconds:.1f} s, {cost.memory_bytes / 1e9:.2f} GB of memory"
+    assert fine.message == f"a.png 20x17 -> a.webp 40x34, 1 tile, {costs}"
+    assert sorted(folder.rglob("*")) == before

@@ -1,9 +1,7 @@
 """The command line: what a shell user sees, and what is left on the disk."""
 
 import functools
-import io
 import json
-import signal
 import subprocess
 import sys
 import weakref
@@ -15,7 +13,7 @@ import pytest
 from PIL import Image
 
 from mmsr_core.__main__ import _order, build_parser, main, row_of
-from mmsr_core.images import ImageError, read_recipe
+from mmsr_core.images import read_recipe
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.recipe import Recipe
 from mmsr_core.settings import Settings
@@ -60,24 +58,22 @@ def shell(*arguments, **options):
 # ------------------------------------------------------------ without a model
 
 
-@pytest.mark.parametrize(
-    ("place", "got"),
-    [
-        ("nowhere/done.json", "no folder 'nowhere'"),
-        ("in/a.png/done.json", "no folder 'a.png'"),
-        ("in", "the folder 'in'"),
-    ],
-)
-def test_a_summary_that_cannot_be_written_is_refused_before_the_work(folder, capsys, place, got):
-    with pytest.raises(SystemExit) as end:
-        main([str(folder / "in"), str(folder / "out"), "--summary", str(folder / place)])
-    assert end.value.code == 2 and f"--summary: got {got}" in capsys.readouterr().err
-
-
 def test_each_preset_starts_from_its_own_settings():
     for preset, steps in (("mini", 2), ("sd2", 20)):
         args = build_parser().parse_args(["in.png", "out.png", "--preset", preset])
         assert _order(args, None, row_of(preset).defaults).settings.steps == steps
+
+
+def test_a_caption_may_be_a_folder_and_the_words_off_and_auto(folder):
+    def order(*options):
+        args = build_parser().parse_args(["in.png", "out.png", *options])
+        return _order(args, None, Settings())
+
+    assert order("--caption", str(folder)).given == {"text": folder}
+    assert order("--caption", "", "--edge", "off").given == {"text": "", "edge": None}
+    assert order("--caption", "a lake " * 99).given == {"text": "a lake " * 99}
+    assert order("--caption", "auto", "--depth", "auto").fresh == ["text", "depth"]
+    assert order("--caption", "auto", "--depth", "auto").given == {}
 
 
 def test_reading_the_command_line_loads_no_torch():
@@ -111,6 +107,10 @@ def test_a_usage_error_exits_with_2_and_one_sentence(tmp_path):
         (["--recipe", "none.json"], "none.json: got no such file"),
         (["--preset", "huge"], "preset: got 'huge', wanted one of mini"),
         (["--quality", "0"], "--quality"),
+        (["--quality", "50"], "--quality: got it for .png, wanted jpg, webp or avif"),
+        (["--format", "jpg"], "format: got jpg for the file 'out.png', wanted one of both"),
+        (["--edge", "off", "--extractor", "edge=canny"], "--extractor: got edge=canny beside off for it"),
+        (["--caption", "a lake", "--extractor", "text=composed"], "got text=composed beside a caption for it"),
         (["--progress", "--quiet"], "not allowed with"),
         (["--nonsense"], "--nonsense"),
     ],
@@ -156,21 +156,6 @@ def test_resume_does_only_what_is_missing(folder, capsys):
     assert main([*command, "--resume"]) == 0
 
 
-def test_a_summary_may_stand_beside_the_results(folder):
-    summary = folder / "out" / "done.json"
-    assert main([str(folder / "in"), str(folder / "out"), *TINY, "--summary", str(summary)]) == 0
-    assert [row["state"] for row in json.loads(summary.read_text())] == ["done", "done"]
-
-
-def test_a_summary_that_cannot_be_written_after_all_is_said(folder, capsys, monkeypatch):
-    def full(path, data):
-        raise ImageError(f"{path.name}: got No space left on device, wanted a place to write to")
-
-    monkeypatch.setattr("mmsr_core.__main__.write_whole", full)
-    assert main([str(folder / "in"), str(folder / "out"), *TINY, "--summary", str(folder / "done.json")]) == 1
-    assert "failed: --summary done.json: got No space left" in capsys.readouterr().err
-
-
 def test_a_result_is_gone_before_the_next_photo_needs_its_memory(folder, monkeypatch):
     made, restore = [], Upscaler.restore
 
@@ -214,6 +199,36 @@ def test_a_recipe_makes_the_same_file_again(folder):
     assert Recipe.from_json(read_recipe(changed)).settings == recipe.settings.with_(color="none")
 
 
+def test_a_replay_keeps_the_extractors_that_were_named(folder):
+    source, first, again = str(folder / "in" / "a.png"), folder / "first.png", folder / "again.png"
+    ways = ["--extractor", "text=composed", "--extractor", "edge=canny-few"]
+    assert main([source, str(first), *TINY, *ways, "--quiet"]) == 0
+    assert main([source, str(again), "--recipe", str(first), "--device", "cpu", "--quiet"]) == 0
+    assert again.read_bytes() == first.read_bytes()
+
+
+def test_what_is_extracted_anew_is_not_the_recipes(folder):
+    source, first, again = str(folder / "in" / "a.png"), folder / "first.png", folder / "again.png"
+    assert main([source, str(first), *TINY, "--caption", "a lake", "--edge", "off", "--quiet"]) == 0
+    ways = ["--extractor", "text=composed", "--extractor", "edge=canny"]
+    for anew in (["--caption", "auto", "--edge", "auto"], ways):
+        assert main([source, str(again), "--recipe", str(first), "--device", "cpu", "--quiet", *anew]) == 0
+        recipe = Recipe.from_json(read_recipe(again))
+        assert set(recipe.sources.values()) == {"auto"} and recipe.caption != "a lake"
+
+
+def test_a_dry_run_tells_sizes_and_costs_and_writes_nothing(folder, capsys):
+    before = sorted(folder.rglob("*"))
+    command = [str(folder / "in"), str(folder / "out"), *TINY, "--scale", "2", "--dry-run"]
+    assert main([*command, "--summary", str(folder / "done.json"), "--save-maps", str(folder / "maps")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["a.png 20x17 -> a.png 40x34", "b.jpg 20x17 -> b.jpg 40x34"]
+    assert all("1 tile, about " in line and "GB of memory" in line for line in lines)
+    assert sorted(folder.rglob("*")) == before
+    (folder / "in" / "b.jpg").write_bytes(b"broken")
+    assert main(command) == 1 and "failed: b.jpg: got no picture" in capsys.readouterr().err
+
+
 def test_a_recipe_for_another_photo_brings_settings_but_not_maps(folder, capsys):
     first = folder / "first.png"
     options = ["--depth", str(folder / "in" / "a.png"), "--edge", "off", "--seed", "5"]
@@ -228,11 +243,15 @@ def test_saved_maps_can_be_given_back(folder):
     maps, common = folder / "maps", [*TINY, "--seed", "3", "--quiet"]
     assert main([str(folder / "in"), str(folder / "one"), *common, "--save-maps", str(maps)]) == 0
     assert len(list(maps.iterdir())) == 2 * len(MODALITIES)
-    given = [part for row in MODALITIES if row.kind == "map" for part in (f"--{row.name}", str(maps))]
+    (maps / "a-text.txt").write_text("a lake")
+    flags = ["--caption" if row.kind == "text" else f"--{row.name}" for row in MODALITIES]
+    given = [part for flag in flags for part in (flag, str(maps))]
     assert main([str(folder / "in"), str(folder / "two"), *common, *given]) == 0
-    for name in ("a.png", "b.jpg"):
-        assert np.array_equal(pixels(folder / "one" / name), pixels(folder / "two" / name))
-        assert Recipe.from_json(read_recipe(folder / "two" / name)).sources["edge"] == "file"
+    assert main([str(folder / "in" / "b.jpg"), str(folder / "two" / "other.jpg"), *common, *given]) == 0
+    for name, source in (("a.png", "a.png"), ("b.jpg", "b.jpg"), ("other.jpg", "b.jpg")):
+        recipe = Recipe.from_json(read_recipe(folder / "two" / name))
+        assert np.array_equal(pixels(folder / "one" / source), pixels(folder / "two" / name))
+        assert recipe.sources["edge"] == "file" and (recipe.caption == "a lake") == (source == "a.png")
 
 
 def test_everything_off_is_possible_and_recorded(folder):
@@ -257,22 +276,3 @@ def test_alpha_grey_and_orientation_survive_the_whole_way(folder):
         assert main([str(folder / name), str(folder / "out.png"), *TINY, "--quiet"]) == 0
         result = Image.open(folder / "out.png")
         assert (result.mode, result.size) == (mode, size)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_an_interrupt_stops_at_once_and_leaves_no_file(folder):
-    photo(3, (64, 64)).save(folder / "big.png")
-    command = [sys.executable, "-m", "mmsr_core", str(folder / "big.png"), str(folder / "out.png"), *TINY]
-    command += ["--steps", "100", "--tile", "128", "--progress"]
-    heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731  a shell's background job ignores it
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=heard)
-    seen = io.BytesIO()
-    while b"%|" not in seen.getvalue():  # the bar has begun
-        byte = process.stderr.read(1)
-        assert byte, seen.getvalue().decode()
-        seen.write(byte)
-    process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert b"stopped" in rest and b"Traceback" not in rest and b"100%" not in rest
-    assert sorted(path.name for path in folder.iterdir()) == ["big.png", "in"]

@@ -83,7 +83,7 @@ def test_it_starts_from_the_tree_alone_and_enlarges_a_photo(tree, tmp_path, phot
         photo.resize((32, 24)).save(tmp_path / "photo.png")
         client = Client(f"http://127.0.0.1:{port}", verbose=False)
         given = (handle_file(tmp_path / "photo.png"), QUICK.to_json(), "a shape", None, None, None)
-        picture, recipe = client.predict(*given, "depth,segmentation,edge", api_name="/restore")
+        picture, recipe, _ = client.predict(*given, "depth,segmentation,edge", api_name="/restore")
         assert Path(picture).stat().st_size > 1000 and '"mini"' in recipe
     finally:
         page.terminate()

@@ -98,7 +98,7 @@ def _visited(address: str, folder: Path, count: int) -> tuple[list[float], int]:
     def visit(client: Client, path: Path) -> float | None:
         start = time.perf_counter()
         try:
-            picture, _ = client.predict(handle_file(path), '{"seed": 0}', api_name="/restore")
+            picture, *_ = client.predict(handle_file(path), '{"seed": 0}', api_name="/restore")
             if Image.open(picture).size != (4 * SIDE, 4 * SIDE):
                 return None
         except Exception:  # whatever the client raises: this visitor has no picture

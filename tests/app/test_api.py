@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
+import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
@@ -154,9 +159,74 @@ def test_a_wrong_call_is_refused_in_a_sentence(client: Client, photo_file: Path,
     assert "/" not in str(caught.value) and "Traceback" not in str(caught.value)
 
 
+def test_an_unknown_name_is_refused_before_anything_else(client: Client, tmp_path: Path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    call = handle_file(str(tmp_path / "broken.png")), "no json", "temperature", "99", "colour"
+    with pytest.raises(AppError, match="Name: got 'colour', wanted one of text, depth, segmentation, edge"):
+        client.predict(*call, api_name="/compare")
+
+
+@pytest.mark.parametrize("endpoint", ["extract", "restore", "compare"])
+@pytest.mark.parametrize("error", [FloatingPointError, MemoryError])
+def test_whatever_the_core_says_in_a_sentence_reaches_the_client(
+    coco: Api, photo_file: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str, error: type[Exception]
+):
+    def failing(*given, **options):
+        raise error("memory: got too little")
+
+    monkeypatch.setattr(coco.engine.upscaler(), "extract", failing)
+    with pytest.raises(gr.Error, match="emory: got too little"):
+        list(getattr(coco, endpoint)(Upload(str(photo_file), "photo.png")))
+
+
+def test_a_map_that_acts_as_a_whole_is_noted(coco: Api, photo_file: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of these weights' own extractor of depth, which is not on the disk."""
+    (row,) = (row for row in MODALITIES if row.name == "depth")
+
+    def away(site: object) -> None:
+        raise ValueError("network: got nothing")
+
+    monkeypatch.setitem(row.extractors, "depth-anything", Way("Away", away))
+    call = Upload(str(photo_file), "photo.png"), SETTINGS, None, Upload(str(photo_file), "depth.png"), None, None
+    *_, (_, _, notes) = coco.restore(*call, off="text, segmentation, edge")
+    assert "the given depth acts as a whole" in notes and "network: got nothing" in notes
+
+
+@pytest.mark.parametrize("endpoint", ["restore", "compare"])
+def test_a_call_whose_client_goes_away_is_ended(
+    address: str, engine: Engine, photo_file: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str
+):
+    stream, ended, done = engine.upscaler().stream, threading.Event(), []
+
+    def watched(*given) -> Iterator:
+        try:
+            for step in stream(*given):
+                done.append(step)
+                yield step
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(engine.upscaler(), "stream", watched)
+    (path,) = httpx.post(f"{address}/gradio_api/upload", files={"files": photo_file.open("rb")}).json()
+    photo = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    call = {"photo": photo, "settings": '{"steps": 100}'}
+    started = httpx.post(f"{address}/gradio_api/call/v2/{endpoint}", json=call).json()["event_id"]
+    with httpx.stream("GET", f"{address}/gradio_api/call/{endpoint}/{started}", timeout=60) as answer:
+        next(line for line in answer.iter_lines() if line == "event: generating")
+    assert ended.wait(60) and len(done) < 100
+
+
 def test_a_broken_photo_is_refused_without_a_server_path(client: Client, tmp_path: Path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
     with pytest.raises(AppError, match=r"broken\.png") as caught:
         client.predict(handle_file(str(broken)), api_name="/extract")
     assert "/tmp" not in str(caught.value)
+
+
+def test_a_photo_that_is_too_large_is_shrunk_and_that_is_noted(
+    client: Client, engine: Engine, photo_file: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(engine, "options", replace(engine.options, max_megapixels=0.0005))  # 37 x 27 px are more
+    picture, _, notes = client.predict(handle_file(str(photo_file)), SETTINGS, api_name="/restore")
+    assert Image.open(picture).size == (104, 76) and "was shrunk to 26 × 19" in notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_the_extractors_of_the_studio_read_the_files_of_a_batch(
     """But what is switched off is not read, and no service gets the files."""
     maps, batch = Maps(engine, widgets), Batch(engine, widgets)
     for name, way in {"depth": "flat", "segmentation": "black", "text": "service"}.items():
-        maps.choose(guest, way, name=name)
+        maps.extractors.choose(guest, way, name=name)
     maps.toggle(guest, False, name="segmentation")
     values = [*controls.write(Settings(steps=1)), False]
     *_, last = batch.start(guest, [str(photo_file), str(other_file)], "png", *values)
@@ -74,3 +75,15 @@ def test_an_upload_that_is_gone_is_said_before_anything_starts(
     values = [*controls.write(Settings(steps=1)), False]
     *_, last = Batch(engine, widgets).start(guest, [str(photo_file), str(photo_file) + "-gone.png"], "png", *values)
     assert "choose these again: harbour.png-gone.png" in last[widgets.batch_notice]
+
+
+def test_photos_that_are_too_large_for_the_page_are_shrunk_here_too(
+    engine: Engine, widgets: Page, guest: Visit, photo_file: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(engine, "options", replace(engine.options, max_megapixels=0.0005))  # 37 x 27 px are more
+    values = [*controls.write(Settings(steps=1)), False]
+    steps = list(Batch(engine, widgets).start(guest, [str(photo_file)], "png", *values))
+    with zipfile.ZipFile(guest.folder / "batch.zip") as bundle:
+        (name,) = bundle.namelist()
+        assert Image.open(bundle.open(name)).size == (26 * 4, 19 * 4)
+    assert any("was shrunk to 26 × 19" in step.get(widgets.batch_report, "") for step in steps)

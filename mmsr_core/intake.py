@@ -1,4 +1,4 @@
-"""A file becomes the photo of a visit; one with more pixels than the page takes is shrunk, and that is said."""
+"""A photo with more pixels than are taken is shrunk, and that is said."""
 
 from __future__ import annotations
 
@@ -6,21 +6,11 @@ from dataclasses import replace
 
 from PIL import Image
 
-from app.widgets import Upload
-from mmsr_core.images import MIN_SIDE, Photo, open_photo
+from mmsr_core.images import MIN_SIDE, Photo
 
 
-def taken(given: Upload, max_pixels: int) -> tuple[Photo, str]:
-    """The photo, and a sentence on what had to be changed, "" for nothing.
-
-    Raises:
-        ValueError: no picture, or one that cannot be taken at any size.
-    """
-    return fitting(open_photo(given.path, name=given.name), max_pixels)
-
-
-def fitting(photo: Photo, max_pixels: int) -> tuple[Photo, str]:
-    """The photo with no more pixels than the page takes, and a sentence on that, "" for nothing.
+def fitted(photo: Photo, max_pixels: int) -> tuple[Photo, str]:
+    """The photo with at most `max_pixels`, and a sentence on that, "" where nothing had to be changed.
 
     Raises:
         ValueError: too narrow to be shrunk so far.
@@ -33,7 +23,7 @@ def fitting(photo: Photo, max_pixels: int) -> tuple[Photo, str]:
     if min(size) < MIN_SIDE:
         raise ValueError(f"{photo.name}: got {width}x{height} px, wanted a picture that is less narrow")
     note = f"{photo.name} has {width * height / 1e6:.1f} megapixels and was shrunk to {size[0]} × {size[1]}, "
-    return _shrunk(photo, size), f"{note}as this page takes {max_pixels / 1e6:g} megapixels at most."
+    return _shrunk(photo, size), f"{note}as {max_pixels / 1e6:g} megapixels are taken at most."
 
 
 def _shrunk(photo: Photo, size: tuple[int, int]) -> Photo:
