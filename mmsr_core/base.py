@@ -11,7 +11,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-SCALE = 4
+from mmsr_core.settings import SCALE
 
 
 class ResidualBlock(nn.Module):

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from mmsr_core import memory
 from mmsr_core.bands import Rows
-from mmsr_core.base import SCALE
 from mmsr_core.codec import PatchCodec, VaeCodec
 from mmsr_core.images import to_pil
+from mmsr_core.settings import SCALE
 
 Precision = Callable[[], AbstractContextManager]
 

@@ -10,7 +10,8 @@ from diffusers import AutoencoderKL, ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
-from mmsr_core.base import SCALE, BaseUpscaler, enlarged
+from mmsr_core.base import BaseUpscaler, enlarged
+from mmsr_core.settings import SCALE
 
 PATCH = 3 * SCALE**2  # channels of one 4 x 4 RGB patch
 BANDS = (2.0, 6.0)  # sigmas in output pixels: detail finer than the first, and what lies between the two

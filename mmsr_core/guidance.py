@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 TEXT = "text"
@@ -33,6 +34,16 @@ def branches(mode: str, modalities: Mapping[str, T], negative: T) -> tuple[dict[
     if mode == "cfg":
         return positive, opposite
     raise ValueError(f"guidance: got {mode!r}, wanted one of m-cfg, null-cfg, cfg")
+
+
+def count(mode: str, names: Iterable[str], weight: float) -> int:
+    """How many branches are worth computing: 2, or 1 where the negative one has no say or is the positive one again.
+
+    Args:
+        names: the modalities that are given.
+    """
+    positive, negative = branches(mode, dict.fromkeys(names, True), False)
+    return 1 if weight == 0 or positive == negative else 2
 
 
 def combine(positive: Tensor, negative: Tensor, weight: float) -> Tensor:

@@ -23,6 +23,10 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 UNCHECKED = "README.md"  # wanted where it is there
 
 
+class Stopped(ValueError):
+    """A download, or the reading that waits for one, was ended on demand: no error to those who asked for it."""
+
+
 class Source(NamedTuple):
     """Where weights come from: a path, or "owner/name" on the hub with an optional "@revision"."""
 
@@ -73,7 +77,8 @@ def fetch(
         say: told in a sentence that a download begins.
 
     Raises:
-        ValueError: no such path, or the hub cannot be reached or does not have it, or the download was stopped.
+        Stopped: the download was cancelled.
+        ValueError: no such path, or the hub cannot be reached or does not have it.
     """
     place, revision = Source.parse(str(source))
     if place and Path(place).exists():
@@ -164,7 +169,8 @@ def _watch(process: subprocess.Popen, place: str, cancel: threading.Event | None
     """Returns when the process is done.
 
     Raises:
-        ValueError: it was cancelled, or nothing arrived for `STALLED` seconds.
+        Stopped: it was cancelled.
+        ValueError: nothing arrived for `STALLED` seconds.
     """
     from huggingface_hub import constants
 
@@ -172,7 +178,7 @@ def _watch(process: subprocess.Popen, place: str, cancel: threading.Event | None
     size, since = -1, time.monotonic()
     while process.poll() is None:
         if cancel is not None and cancel.is_set():
-            raise ValueError(f"weights: stopped the download of {place}; it goes on from here next time")
+            raise Stopped(f"weights: stopped the download of {place}; it goes on from here next time")
         now = sum(map(_size, blobs.glob("*")))
         if now != size:
             size, since = now, time.monotonic()

@@ -1,4 +1,4 @@
-"""Photos in and out: files <-> PIL <-> tensors. The only file that knows the pixel ranges.
+"""Photos in and out: files <-> PIL <-> tensors.
 
     file ──open_photo──> Photo(rgb, alpha, grey, exif) ──to_tensor──> (1, 3, H, W) in [-1, 1]
     file <──save_photo── result + Photo              <──to_pil────
@@ -41,6 +41,7 @@ WRITABLE = {
     ".avif": ("AVIF", 90, 65536),
 }
 _ENCODER = {"JPEG": {"subsampling": "4:4:4"}, "AVIF": {"speed": 9}}  # AVIF's default takes 16 s for 4 megapixels
+_COLOURED = {("WEBP", "L"): "RGB", ("WEBP", "LA"): "RGBA", ("AVIF", "LA"): "RGBA"}  # which grey a format cannot hold
 _UPRIGHT = {  # EXIF orientation -> how to turn (Exif 2.32, section 4.6.4)
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -114,6 +115,16 @@ def check_target(path: str | Path, size: tuple[int, int]) -> None:
         raise ImageError(f"{name}: got {size[0]}x{size[1]} px, wanted {wanted}")
 
 
+def check_side(size: tuple[int, int], name: str = "picture") -> None:
+    """Refuse a picture of (width, height) pixels that is too small to look at.
+
+    Raises:
+        ImageError: under 16 px a side.
+    """
+    if min(size) < MIN_SIDE:
+        raise ImageError(f"{name}: got {size[0]}x{size[1]} px, wanted at least {MIN_SIDE} px a side")
+
+
 def encode(
     image: Image.Image,
     photo: Photo,
@@ -144,7 +155,8 @@ def encode(
     if pillow_form == "WEBP":
         options["lossless"] = options["quality"] == 100
     full = _with_alpha(image.convert("L") if photo.grey else image.convert("RGB"), photo.alpha, pillow_form)
-    options["icc_profile"] = profiles.grey_profile() if full.mode in ("L", "LA") else profiles.srgb_profile()
+    written = _COLOURED.get((pillow_form, full.mode), full.mode)
+    options["icc_profile"] = profiles.grey_profile() if written in ("L", "LA") else profiles.srgb_profile()
     out = io.BytesIO()
     try:
         full.save(out, pillow_form, **options)
@@ -244,9 +256,8 @@ def _load(source: str | Path | bytes | Image.Image, max_pixels: int, name: str) 
 
 
 def _check_size(size: tuple[int, int], max_pixels: int, name: str) -> None:
+    check_side(size, name)
     width, height = size
-    if min(size) < MIN_SIDE:
-        raise ImageError(f"{name}: got {width}x{height} px, wanted at least {MIN_SIDE} px a side")
     if width * height > max_pixels:
         got = f"{width}x{height} px ({width * height / 1e6:.0f} megapixels)"
         raise ImageError(f"{name}: got {got}, wanted at most {max_pixels / 1e6:g} megapixels")

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
+from mmsr_core import guidance
 from mmsr_core.pace import slow
-from mmsr_core.settings import Settings, declared
+from mmsr_core.settings import MODALITY_NAMES, SCALE, Settings, declared
 
 if TYPE_CHECKING:
     from mmsr_core.codec import PatchCodec, VaeCodec
     from mmsr_core.outcome import Step
 
 Run = Callable[[Settings, tuple[str, ...]], "Iterator[Step]"]
-SCALE = 4  # the model's own
 WHOLE = 2**22  # output pixels of the largest picture that is denoised as a whole; larger ones band by band
 OUTPUT_BYTES = 140  # bytes a pixel of the x4 picture that is alive: latents, condition, pictures (CPU, 2048 px: 126)
 PICTURE_BYTES = 16  # bytes a pixel of the x4 picture itself: finished, enlarged for comparison, matched in colour
@@ -100,13 +100,21 @@ def estimate(size: tuple[int, int], settings: Settings, codec: PatchCodec | VaeC
     return codec.tile_bytes * seen + OUTPUT_BYTES * alive + PICTURE_BYTES * (pixels - alive)
 
 
-def warnings(seconds: float | None, needed: int, settings: Settings) -> list[str]:
-    """What a visitor should know before a run of so many seconds (None: nobody knows yet) and bytes."""
+def warnings(
+    seconds: float | None, needed: int, settings: Settings, given: Collection[str] = MODALITY_NAMES
+) -> list[str]:
+    """What a visitor should know before a run of so many seconds (None: nobody knows yet) and bytes.
+
+    Args:
+        given: names of the modalities that are not switched off.
+    """
     said = [] if seconds is None else slow(seconds)
     if needed > 4e9:
         said.append(f"About {needed / 1e9:.1f} GB of memory: a smaller input needs less.")
     if settings.guidance == "m-cfg" and settings.weight == 0:
         said.append("At weight 0 the negative text has no effect.")
+    if settings.weight > 0 and guidance.count(settings.guidance, given, settings.weight) == 1:
+        said.append("While the caption is off, the guidance weight and the words have no effect.")
     return said
 
 
@@ -118,9 +126,11 @@ def pick_device(device: str | None) -> str:
     """
     import torch
 
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    count = {"cuda": gpus, "mps": int(torch.backends.mps.is_available()), "cpu": 1}
+    kinds = [kind for kind in count if count[kind]]
     if device is None:
-        return next(name for name, ok in there.items() if ok)
-    if not there.get(device.split(":")[0], False):
-        raise ValueError(f"device: got {device!r}, wanted one of {', '.join(name for name, ok in there.items() if ok)}")
+        return kinds[0]
+    if device not in (*kinds, *(f"{kind}:{index}" for kind in kinds for index in range(count[kind]))):
+        raise ValueError(f"device: got {device!r}, wanted one of {', '.join(kinds)}")
     return device

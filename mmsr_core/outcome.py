@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from textwrap import shorten
 
 from PIL import Image
 
@@ -35,7 +36,7 @@ class Plan:
     output_size: tuple[int, int]
     megapixels: float
     tiles: int
-    unet_calls: int
+    unet_calls: int  # one a tile, step and branch of the guidance
     seconds: float
     memory_bytes: int
     warnings: list[str]
@@ -66,6 +67,11 @@ class Damage:
         noise = f"noise of {self.noise:.2g} grey levels" if self.noise > 0 else ""
         blocks = f"JPEG blocks of quality {self.quality}" if self.quality is not None else ""
         return ", ".join(part for part in (noise, blocks) if part)
+
+
+def unread(cut: str) -> str:
+    """What to say of a caption whose end is cut."""
+    return f'The caption is too long, its end is not read: "{shorten(cut, 80, placeholder=" ...")}"'
 
 
 @dataclass

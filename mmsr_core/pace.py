@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mmsr_core.settings import Settings
+from mmsr_core import guidance
+from mmsr_core.settings import MODALITY_NAMES, Settings
 
 if TYPE_CHECKING:
     from mmsr_core.outcome import Step
@@ -17,9 +18,9 @@ SLOW = 600  # seconds from which on a run is said to be long
 FEWEST = 2**14  # latent cells that a run must have denoised to say something of the speed: 64 x 64 at default settings
 
 
-def cells(tiles: Sequence[Tile], settings: Settings) -> int:
-    """Latent cells that a run denoises, over all tiles, steps and branches."""
-    branches = 1 if settings.weight == 0 else 2
+def cells(tiles: Sequence[Tile], settings: Settings, given: Iterable[str] = MODALITY_NAMES) -> int:
+    """Latent cells that a run on the `given` modalities denoises, over all tiles, steps and branches."""
+    branches = guidance.count(settings.guidance, given, settings.weight)
     return len(tiles) * tiles[0].width * tiles[0].height * settings.steps * branches
 
 

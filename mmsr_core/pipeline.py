@@ -8,7 +8,7 @@ noise z (1,c,h',w') ────────────────────
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,17 +24,16 @@ from transformers import CLIPTextModel, CLIPTokenizerFast
 from mmsr_core import edits, guidance, tiling
 from mmsr_core.attention import ContextAttention
 from mmsr_core.bands import order, split
-from mmsr_core.base import SCALE
 from mmsr_core.branching import branched
 from mmsr_core.canvas import Canvas, Easel
 from mmsr_core.card import CARD, model_card, publish
 from mmsr_core.codec import PatchCodec, VaeCodec
-from mmsr_core.connector import LatentConnector
+from mmsr_core.connector import LatentConnector, Tempering
 from mmsr_core.latents import Latents
 from mmsr_core.memory import tiles_at_once
 from mmsr_core.modalities.given import Modalities, as_read, now
 from mmsr_core.precision import bf16_pays
-from mmsr_core.settings import Settings
+from mmsr_core.settings import SCALE, Settings
 from mmsr_core.tiling import Tile
 from mmsr_core.tokens import Box, Tokenizers
 
@@ -168,6 +167,7 @@ class MMSRPipeline(DiffusionPipeline):
         """Modalities, as seen in one tile of an LR picture of `size` pixels, through the connector; both branches."""
         cells = SCALE / self.codec.factor  # latent cells an LR pixel
         box = tile.box(size[0] * cells, size[1] * cells)
+        modalities = _acting(modalities, settings)
         context = self._context(now(modalities), box, settings)
         gains, edited = self.connector.read(context), edits.where(modalities, box, self.tokenizers.map_side)
         if edited is not None:
@@ -179,29 +179,34 @@ class MMSRPipeline(DiffusionPipeline):
         return Branches(context, edited, gains, {})
 
     def _context(self, modalities: Modalities, box: Box, settings: Settings) -> Tensor:
-        """For the part of the picture inside `box`: (2, 128, D), or (1, 128, D) without the negative branch."""
+        """For the part of the picture inside `box`: (2, 128, D), or (1, 128, D) where one branch says it all."""
         given = self._tokens(modalities, settings, box)
         seen = guidance.branches(settings.guidance, given, self.tokenizers.text(settings.negative))
-        count = 1 if settings.weight == 0 else 2  # w = 0 ignores the negative branch
-        tokens = torch.cat([self.connector.tokens(branch) for branch in seen[:count]])  # (2, 845, D)
-        tempering = self.connector.tempering(settings.temperature, settings.temperature_form)
-        texts = [self.connector.bypassed(branch.get(guidance.TEXT)) for branch in seen[:count]]
+        seen = seen[: guidance.count(settings.guidance, given, settings.weight)]
+        tokens = torch.cat([self.connector.tokens(branch) for branch in seen])  # (2, 845, D)
+        texts = [self.connector.bypassed(branch.get(guidance.TEXT)) for branch in seen]
         text = None if texts[0] is None else torch.cat(texts)  # (2, 77, D) where the text bypasses the connector
-        return self.connector(tokens, tempering, text)
+        return self.connector(tokens, self._tempering(seen, settings), text)
+
+    def _tempering(self, seen: Sequence[Mapping[str, Tensor]], settings: Settings) -> Tempering | None:
+        """Of each branch: a null token has no temperature, as what is off cannot be heard more or less."""
+        names = self.connector.specs
+        rows = [[settings.temperature_of(name) if name in branch else 1.0 for name in names] for branch in seen]
+        alike = all(row == rows[0] for row in rows)  # then plain numbers, of which 1 is exactly no temperature
+        delta = dict(zip(names, rows[0] if alike else torch.tensor(rows).T))
+        return self.connector.tempering(delta, settings.temperature_form)
 
     @torch.no_grad()
     def attention(self, modalities: Modalities, settings: Settings) -> dict[str, float]:
         """How much each modality is heard in the positive branch, over the whole picture; shares that sum to one."""
-        given = self._tokens(now(modalities), settings)
-        seen, _ = guidance.branches(settings.guidance, given, self.tokenizers.text(settings.negative))
-        tempering = self.connector.tempering(settings.temperature, settings.temperature_form)
-        return self.connector.attention_mass(self.connector.tokens(seen), tempering)
+        seen = self._tokens(now(_acting(modalities, settings)), settings)
+        return self.connector.attention_mass(self.connector.tokens(seen), self._tempering([seen], settings))
 
     def _tokens(self, modalities: Modalities, settings: Settings, box: Box | None = None) -> dict[str, Tensor]:
         """Of the positive branch: the caption carries the quality words."""
         worded = dict(modalities)
         if guidance.TEXT in worded:
-            worded[guidance.TEXT] = prompt(worded[guidance.TEXT], settings.positive)
+            worded[guidance.TEXT] = self.tokenizers.prompt(worded[guidance.TEXT], settings.positive)
         return self.tokenizers.tokenise(worded, box)
 
     @torch.no_grad()
@@ -264,6 +269,7 @@ class MMSRPipeline(DiffusionPipeline):
             yield Event(done, settings.steps, len(tiles), latents.close(step, number))
 
 
-def prompt(caption: str, words: str) -> str:
-    """Caption and quality words as one text."""
-    return ", ".join(part.strip().rstrip(".,") for part in (caption, words) if part.strip())
+def _acting(modalities: Modalities, settings: Settings) -> Modalities:
+    """What can act: no map that the guidance is deaf to, and where edits have no strength the maps before them."""
+    heard, _ = guidance.branches(settings.guidance, modalities, "")
+    return as_read(heard) if settings.edit_strength == 0 else heard

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mmsr_core import memory
 from mmsr_core.modalities.shelf import free_bytes
-from mmsr_core.settings import Settings
+from mmsr_core.settings import SCALE, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ def place(pipeline: MMSRPipeline, device: str, free: int | None = None) -> bool:
 
 def work_bytes(pipeline: MMSRPipeline, device: str) -> int:
     """What a run needs beside the weights, for a result of `SIDE` px."""
-    return memory.estimate((SIDE // memory.SCALE,) * 2, Settings(), pipeline.codec, device)
+    return memory.estimate((SIDE // SCALE,) * 2, Settings(), pipeline.codec, device)
 
 
 def weight_bytes(pipeline: MMSRPipeline) -> int:

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import io
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -17,10 +18,13 @@ from typing import Any
 from PIL import Image
 
 from mmsr_core import __version__
+from mmsr_core.images import MAX_PIXELS
+from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.given import Edited, Modalities, now
 from mmsr_core.settings import MODALITY_NAMES, Settings
 
 FORMAT = 1  # raised when the keys below change their meaning
+LARGEST = MAX_PIXELS  # of a map: no photo and no uploaded map has more
 SOURCES = ("auto", "edited", "uploaded", "file", "off")  # where a modality came from
 
 
@@ -62,8 +66,20 @@ class Recipe:
                 raise ValueError(f"recipe sources {name}: got {source!r}, wanted one of {', '.join(SOURCES)}")
         if lone := sorted(set(self.read) - set(self.maps)):
             raise ValueError(f"recipe read: got {', '.join(lone)}, wanted only what is in maps, too")
+        self._check_rows()
         for name in self.maps:
             self.map(name)
+
+    def _check_rows(self) -> None:
+        """Extractors and maps as the table of the modalities has them."""
+        for row in MODALITIES:
+            way = self.extractors.get(row.name)
+            if way is not None and way not in row.extractors:
+                wanted = ", ".join(row.extractors)
+                raise ValueError(f"recipe extractors {row.name}: got {way!r}, wanted one of {wanted}")
+        maps = [row.name for row in MODALITIES if row.kind == "map"]
+        if odd := sorted(set(self.maps) - set(maps)):
+            raise ValueError(f"recipe maps: got {', '.join(odd)}, wanted keys among {', '.join(maps)}")
 
     def used_settings(self) -> Settings:
         """The settings with the seed that was used."""
@@ -176,8 +192,13 @@ def fingerprint(image: Image.Image) -> str:
 def _unpacked(name: str, text: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"])
+        if math.prod(image.size) > LARGEST:
+            raise Image.DecompressionBombError  # as Pillow does, which allows more
         image.load()
-    except (ValueError, OSError, SyntaxError, Image.DecompressionBombError):
+    except Image.DecompressionBombError:
+        wanted = f"at most {LARGEST / 1e6:g} megapixels"
+        raise ValueError(f"recipe {name}: got far too many pixels, wanted {wanted}") from None
+    except (ValueError, OSError, SyntaxError):
         raise ValueError(f"recipe {name}: got no picture, wanted a PNG in base64") from None
     return image
 

@@ -11,6 +11,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
+SCALE = 4  # the model's own; results at smaller scales are made from it
 MODALITY_NAMES = ("text", "depth", "segmentation", "edge")  # token order: 77 + 3 * 256 = 845 tokens
 TEMPERATURE_RANGE = (0.4, 10.0)  # paper, section 4.3: attention temperature of one modality
 
@@ -19,7 +20,7 @@ def knob(default: Any, label: str, help: str, **extra: Any) -> Any:
     """A dataclass field that carries what a user interface needs to show it."""
     metadata = {"label": label, "help": help, **extra}
     if isinstance(default, dict):
-        return field(default_factory=lambda: MappingProxyType(dict(default)), metadata=metadata)
+        return field(default_factory=lambda: MappingProxyType(dict(default)), metadata=metadata, hash=False)
     return field(default=default, metadata=metadata)
 
 
@@ -31,7 +32,7 @@ class Settings:
         ValueError: a value outside its range or choices, with what was got and what was wanted.
     """
 
-    scale: int = knob(4, "Scale", "Output size as a multiple of the input size.", choices=(2, 3, 4))
+    scale: int = knob(SCALE, "Scale", "Output size as a multiple of the input size.", choices=(2, 3, SCALE))
     guidance: str = knob(
         "m-cfg",
         "Guidance",
@@ -101,7 +102,7 @@ class Settings:
     tile: int = knob(
         512,
         "Tile",
-        "Side of one tile in output pixels; smaller needs less memory.",
+        "Side of one tile in pixels of the x4 picture, from which smaller ones are made; less needs less memory.",
         range=(128, 2048),
         step=64,
         unit="px",
@@ -148,7 +149,7 @@ class Settings:
         """
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"settings: got text that is not JSON ({error}), wanted a JSON object") from None
         if not isinstance(values, dict):
             raise ValueError(f"settings: got a JSON {type(values).__name__}, wanted a JSON object")

@@ -10,7 +10,9 @@ read from the parts' own configs, so the bundled parts (maps of 128 px) and a 25
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +23,7 @@ from diffusers import VQModel
 from einops import rearrange
 from PIL import Image, ImageFilter
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizerFast
+from transformers import BatchEncoding, CLIPTextModel, CLIPTokenizerFast
 
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.base import Modality
@@ -128,7 +130,7 @@ class Tokenizers:
 
     def text_ids(self, text: str) -> Tensor:
         """(1, text_length), begun, ended and padded; a longer text is cut (see `count`)."""
-        words = self.tokenizer(text, add_special_tokens=False).input_ids[: self.text_length - 2]
+        words = self._encoded(text).input_ids[: self.text_length - 2]
         ids = [self.tokenizer.bos_token_id, *words, self.tokenizer.eos_token_id]
         return torch.tensor([ids + [self.tokenizer.pad_token_id] * (self.text_length - len(ids))])
 
@@ -168,12 +170,46 @@ class Tokenizers:
             del self.known[next(iter(self.known))]
         return self.known[key]
 
-    def count(self, text: str) -> TokenCount:
-        """How many tokens the text takes and where it is cut."""
-        offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True).offset_mapping
+    def count(self, text: str, words: str = "") -> TokenCount:
+        """How many tokens the text takes, `words` behind it included, and where it is cut to leave them room.
+
+        Before words it ends with a whole word where it has one; alone it is cut at a token, as `text_ids` does.
+        """
         room = self.text_length - 2  # begin and end marks
-        end = offsets[room - 1][1] if len(offsets) > room else len(text)
-        return TokenCount(min(len(offsets), room) + 2, self.text_length, text[:end], text[end:])
+        ends = [end for _, end in self._encoded(text).offset_mapping]
+        if words.strip():
+            kept = text if self._fits(text, words) else self._beside(text, ends, words)
+            used = len(self._encoded(joined(kept, words)).input_ids)
+        else:
+            kept, used = text if len(ends) <= room else text[: ends[room - 1]], len(ends)
+        return TokenCount(min(used, room) + 2, self.text_length, kept, text[len(kept) :])
+
+    def prompt(self, caption: str, words: str) -> str:
+        """What is read of a caption and the quality words: the words always, of the caption what fits before them."""
+        return joined(self.count(caption, words).kept, words)
+
+    def _encoded(self, text: str) -> BatchEncoding:
+        """Ids and offsets of the whole text; `verbose` would warn of a length that is cut here."""
+        return self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+
+    def _fits(self, text: str, words: str) -> bool:
+        return len(self._encoded(joined(text, words)).input_ids) <= self.text_length - 2
+
+    def _beside(self, text: str, ends: Sequence[int], words: str) -> str:
+        """As much of a text whose tokens end at `ends` as fits before the words."""
+        starts = [_whole_words(text, end) for end in (0, *ends[: self.text_length - 2])]
+        return starts[bisect_left(starts, True, 1, key=lambda start: not self._fits(start, words)) - 1]
+
+
+def joined(caption: str, words: str) -> str:
+    """Caption and quality words as one text."""
+    return ", ".join(part.strip().rstrip(".,") for part in (caption, words) if part.strip())
+
+
+def _whole_words(text: str, end: int) -> str:
+    """The text up to `end`, without the word that is cut there unless it has no other."""
+    start, inside = text[:end], re.fullmatch(r"\w\w", text[max(end - 1, 0) : end + 1])
+    return start if inside is None else re.sub(r"\w+$", "", start).rstrip() or start
 
 
 @torch.no_grad()

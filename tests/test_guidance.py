@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmsr_core.guidance import branches, combine
+from mmsr_core.guidance import branches, combine, count
 
 MODALITIES = {"text": "cat", "depth": "D", "edge": "E"}
 
@@ -26,6 +26,18 @@ def test_cfg_has_no_maps():
 def test_a_text_that_is_off_is_off_in_both_branches(mode):
     positive, negative = branches(mode, {"depth": "D"}, "bad")
     assert "text" not in positive and "text" not in negative
+
+
+@pytest.mark.parametrize(
+    "mode,names,branches",
+    [
+        ("m-cfg", ["text", "depth"], 2), ("m-cfg", ["depth", "edge"], 1), ("m-cfg", [], 1),
+        ("null-cfg", ["text"], 2), ("null-cfg", ["depth"], 2), ("null-cfg", [], 1),
+        ("cfg", ["text"], 2), ("cfg", ["depth"], 1),
+    ],
+)  # fmt: skip
+def test_branches_that_are_alike_are_one(mode, names, branches):
+    assert count(mode, names, 2.0) == branches and count(mode, names, 0.0) == 1
 
 
 def test_unknown_mode_is_refused():

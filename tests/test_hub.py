@@ -105,7 +105,7 @@ def test_a_download_can_be_stopped_and_goes_on_later(online):
         cancel = threading.Event()
         threading.Timer(1.5, cancel.set).start()
         start = time.monotonic()
-        with pytest.raises(ValueError, match="weights: stopped the download of some/model"):
+        with pytest.raises(hub.Stopped, match="weights: stopped the download of some/model"):
             fetch("some/model", *WANTED, cancel=cancel)
         assert time.monotonic() - start < 3
         server.pause = 0

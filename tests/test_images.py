@@ -138,7 +138,19 @@ def test_grey_in_grey_out(mode):
         written = Image.open(io.BytesIO(encode(photo.rgb.resize((64, 64)), photo, form)))
         assert written.mode in ("L", "LA")
         assert written.info["icc_profile"] == grey_profile()
-    assert encode(photo.rgb, photo, "webp")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_the_profile_is_of_the_kind_of_pixels_that_are_written(form, mode):
+    """WebP has no grey, AVIF none beside transparency, and Pillow turns both into colours."""
+    grey = Image.linear_gradient("L").resize((32, 32)).convert(mode)
+    if mode == "LA":
+        grey.putalpha(128)
+    photo = open_photo(as_bytes(grey))
+    written = Image.open(io.BytesIO(encode(photo.rgb, photo, form)))
+    assert photo.grey and (photo.alpha is not None) == (mode == "LA")
+    assert written.info["icc_profile"] == (grey_profile() if written.mode in ("L", "LA") else srgb_profile())
 
 
 def transparent_palette():

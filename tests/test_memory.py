@@ -116,3 +116,14 @@ def test_streaming_does_not_count_on_a_forward_that_is_passed_by(monkeypatch):
 def test_weights_stay_on_the_device_where_the_estimate_says_that_a_run_fits(pipeline):
     wanted = memory.estimate((256, 256), Settings(), pipeline.codec, "cuda")
     assert placement.work_bytes(pipeline, "cuda") == wanted > placement.work_bytes(pipeline, "cpu")
+
+
+def test_what_has_no_effect_is_said():
+    def said(given=("text", "depth"), **changes):
+        return memory.warnings(None, 0, Settings(**changes), given)
+
+    assert said() == said(["text"], guidance="cfg") == said(["depth"], guidance="null-cfg") == []
+    assert said(weight=0.0) == said(["depth"], weight=0.0) == ["At weight 0 the negative text has no effect."]
+    (sentence,) = said(["depth"])
+    assert sentence == "While the caption is off, the guidance weight and the words have no effect."
+    assert said(["depth"], guidance="cfg") == [sentence]

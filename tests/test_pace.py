@@ -22,6 +22,7 @@ def test_cells_count_tiles_steps_and_branches() -> None:
     tiles = [Tile(0, 0, 8, 4)] * 3
     assert cells(tiles, Settings(steps=5, weight=2.0)) == 3 * 32 * 5 * 2
     assert cells(tiles, Settings(steps=5, weight=0.0)) == 3 * 32 * 5
+    assert cells(tiles, Settings(steps=5, weight=2.0), ["depth"]) == 3 * 32 * 5
 
 
 def test_small_runs_do_not_change_what_large_ones_taught() -> None:

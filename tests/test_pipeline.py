@@ -13,8 +13,9 @@ from mmsr_core.attention import ContextAttention
 from mmsr_core.codec import BANDS, softened
 from mmsr_core.connector import READ
 from mmsr_core.images import to_tensor
-from mmsr_core.pipeline import MMSRPipeline, prompt
-from mmsr_core.settings import Settings
+from mmsr_core.modalities.given import Edited
+from mmsr_core.pipeline import MMSRPipeline
+from mmsr_core.settings import MODALITY_NAMES, Settings
 
 QUICK = Settings(seed=3, steps=3, weight=2.0)
 
@@ -55,7 +56,7 @@ def test_weight_zero_ignores_the_negative_text(pipeline, photo, maps):
 
 
 def test_equal_texts_make_the_weight_irrelevant(pipeline, photo, maps):
-    same = QUICK.with_(positive="", negative=prompt(maps["text"], ""))
+    same = QUICK.with_(positive="", negative=pipeline.tokenizers.prompt(maps["text"], ""))
     low, high = (run(pipeline, photo, maps, same.with_(weight=w)) for w in (1.0, 9.0))
     assert np.abs(low - high).max() <= 3
 
@@ -78,6 +79,57 @@ def test_neutral_temperature_changes_nothing(pipeline, photo, maps):
     assert not np.array_equal(
         run(pipeline, photo, maps), run(pipeline, photo, maps, QUICK.with_(temperature={"edge": 0.4}))
     )
+
+
+@pytest.mark.parametrize("mode", ["m-cfg", "null-cfg", "cfg"])
+@pytest.mark.parametrize("form", ["keys", "bias"])
+@pytest.mark.parametrize("name", MODALITY_NAMES)
+def test_what_is_off_has_no_temperature(pipeline, photo, maps, mode, form, name):
+    settings = QUICK.with_(guidance=mode, temperature_form=form, temperature={"text": 2, "depth": 2, "edge": 0.5})
+    without = {other: value for other, value in maps.items() if other != name}
+    rest = {other: value for other, value in settings.temperature.items() if other != name}
+    off = run(pipeline, photo, without, settings.with_(temperature=rest))
+    for delta in (0.4, 10.0):
+        given = settings.with_(temperature={**rest, name: delta})
+        assert np.array_equal(off, run(pipeline, photo, without, given))
+        assert pipeline.attention(without, given) == pipeline.attention(without, settings.with_(temperature=rest))
+
+
+def test_maps_that_cfg_does_not_hear_have_no_temperature(pipeline, photo, maps):
+    cfg = QUICK.with_(guidance="cfg")
+    turned = cfg.with_(temperature={"depth": 0.4, "edge": 10})
+    assert np.array_equal(run(pipeline, photo, maps, cfg), run(pipeline, photo, maps, turned))
+
+
+def test_the_null_tokens_of_the_negative_branch_have_no_temperature(pipeline, photo, maps):
+    plain = QUICK.with_(guidance="null-cfg")
+    turned, tile = plain.with_(temperature={"depth": 0.4}), pipeline.tiles(photo.size, plain)[0]
+    before, after = (pipeline.contexts(maps, tile, photo.size, settings).context for settings in (plain, turned))
+    torch.testing.assert_close(before[1], after[1], rtol=1e-4, atol=1e-5)
+    assert (before[0] - after[0]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("mode", ["m-cfg", "cfg"])
+def test_without_a_caption_one_branch_gives_the_picture_of_two(pipeline, photo, maps, mode, monkeypatch):
+    without, calls = {name: value for name, value in maps.items() if name != "text"}, []
+    settings = QUICK.with_(guidance=mode)
+    monkeypatch.setattr("mmsr_core.guidance.count", lambda *_: 2)
+    both = run(pipeline, photo, without, settings)
+    monkeypatch.undo()
+    handle = pipeline.unet.conv_out.register_forward_hook(lambda layer, given, out: calls.append(len(out)))
+    one = run(pipeline, photo, without, settings)
+    handle.remove()
+    assert np.abs(one - both).max() <= 1 and calls == [1] * settings.steps
+    assert np.array_equal(one, run(pipeline, photo, without, settings.with_(weight=9.0, negative="other", positive="")))
+
+
+def test_edits_of_maps_that_are_not_heard_cost_nothing(pipeline, photo, maps):
+    given = {**maps, "depth": Edited(maps["depth"].point(lambda value: 255 - value), maps["depth"])}
+    tile = pipeline.tiles(photo.size, QUICK)[0]
+    for settings in (QUICK.with_(guidance="cfg"), QUICK.with_(edit_strength=0.0)):
+        made = pipeline.contexts(given, tile, photo.size, settings)
+        assert made.edited is None and made.context.shape[1] == 128
+        assert torch.equal(made.context, pipeline.contexts(maps, tile, photo.size, settings).context)
 
 
 def test_the_picture_gets_the_gains_that_the_connector_reads(pipeline, photo, maps):
@@ -184,11 +236,16 @@ def test_attention_shares(pipeline, maps):
     assert louder["edge"] > shares["edge"]
 
 
-@pytest.mark.parametrize(
-    "caption,words,wanted", [("A cat.", "sharp", "A cat, sharp"), ("", "sharp", "sharp"), ("A cat", " ", "A cat")]
-)
-def test_prompt(caption, words, wanted):
-    assert prompt(caption, words) == wanted
+def test_attention_is_of_the_maps_that_made_the_picture(pipeline, maps):
+    given = {**maps, "depth": Edited(maps["depth"].point(lambda value: 255 - value), maps["depth"])}
+    assert pipeline.attention(given, QUICK.with_(edit_strength=0.0)) == pipeline.attention(maps, QUICK)
+    assert pipeline.attention(given, QUICK) != pipeline.attention(maps, QUICK)
+
+
+def test_the_quality_words_are_heard_behind_a_caption_of_any_length(pipeline, photo, maps):
+    long = {**maps, "text": "a house by a lake with many trees " * 30}
+    one, other = (run(pipeline, photo, long, QUICK.with_(positive=words)) for words in ("blurry", "sharp, crisp"))
+    assert not np.array_equal(one, other)
 
 
 @pytest.mark.parametrize("weight", [0.0, 2.0])

@@ -1,5 +1,6 @@
 """The recipe: strict round trip, and refusals that say what was got and wanted."""
 
+import base64
 import io
 import json
 import struct
@@ -92,6 +93,32 @@ def test_misfits_are_refused(change, message):
     text = json.dumps({key: value for key, value in values.items() if value is not ...})
     with pytest.raises(ValueError, match=message):
         Recipe.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"extractors": {"depth": "midas"}}, "extractors depth: got 'midas', wanted one of student, depth-anything"),
+        ({"maps": {"text": pack(PHOTO)}}, "maps: got text, wanted keys among depth, segmentation, edge"),
+    ],
+)
+def test_what_the_modalities_do_not_have_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        recipe(**change)
+    assert recipe(extractors={"depth": "depth-anything", "edge": "canny-few"}).extractors["edge"] == "canny-few"
+
+
+@pytest.mark.parametrize("size", [(9000, 9000), (20000, 20000)])
+def test_a_map_larger_than_any_photo_is_refused_before_it_is_decoded(size, monkeypatch):
+    """A PNG of one colour has a thousandth of the bytes that its pixels take."""
+    huge = bytearray(base64.b64decode(pack(Image.new("L", (8, 8)))))
+    huge[16:24] = struct.pack(">II", *size)
+    huge[29:33] = struct.pack(">I", zlib.crc32(huge[12:29]))
+    text = base64.b64encode(bytes(huge)).decode()
+    monkeypatch.setattr(PngImageFile, "load", lambda self: pytest.fail("decoded"))
+    for change in ({"maps": {"depth": text}}, {"protect": text}):
+        with pytest.raises(ValueError, match="got far too many pixels, wanted at most 64 megapixels"):
+            recipe(**change)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", "{", "nonsense", "[" * 100_000])

@@ -65,6 +65,13 @@ def test_unknown_keys_are_refused():
         Settings.from_json("{")
     with pytest.raises(ValueError, match="a JSON list"):
         Settings.from_json("[]")
+    with pytest.raises(ValueError, match="settings: got text that is not JSON"):
+        Settings.from_json("[" * 200_000)
+
+
+def test_equal_settings_are_one_key():
+    made = [Settings(weight=weight, temperature={"depth": 0.7}) for weight in (3, 3.0, 4)]
+    assert len(set(made)) == 2
 
 
 def test_every_knob_has_label_and_help():

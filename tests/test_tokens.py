@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from transformers import CLIPTokenizerFast
 
 from mmsr_core.modalities.palette import COLORS
-from mmsr_core.tokens import Tokenizers, map_row, render_map
+from mmsr_core.tokens import Tokenizers, joined, map_row, render_map
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
@@ -137,6 +137,42 @@ def test_count_says_what_is_cut(tokens: Tokenizers) -> None:
     assert count.kept + count.cut == text
     assert torch.equal(tokens.text_ids(count.kept), tokens.text_ids(text))
     assert tokens.count("ab") == (4, 77, "ab", "")
+
+
+@pytest.mark.parametrize(
+    "caption,words,wanted", [("A cat.", "sharp", "A cat, sharp"), ("", "sharp", "sharp"), ("A cat", " ", "A cat")]
+)
+def test_a_short_caption_and_its_words_are_read_whole(tokens: Tokenizers, caption: str, words: str, wanted: str):
+    assert tokens.prompt(caption, words) == wanted
+    assert tokens.count(caption, words)[2:] == (caption, "")
+
+
+@pytest.mark.parametrize("caption", ["a house, trees; " * 50, "漢字" * 200, "!!! " * 200, "x" * 400, "word. " * 75])
+@pytest.mark.parametrize("words", ["sharp", "sharp, clean, highly detailed", "é " * 20])
+def test_a_caption_is_cut_so_that_the_words_fit(tokens: Tokenizers, caption: str, words: str) -> None:
+    text, count = tokens.prompt(caption, words), tokens.count(caption, words)
+    length = len(tokens.tokenizer(text).input_ids)
+    assert text.endswith(words.strip()) and length == count.used <= 77
+    assert count.kept and count.cut and count.kept + count.cut == caption
+    assert text == joined(count.kept, words)
+
+
+def test_a_caption_is_cut_between_words_and_as_little_as_can_be(tokens: Tokenizers) -> None:
+    kept = tokens.count("lake " * 60, "sharp, clean").kept
+    assert set(kept.split()) == {"lake"}
+    assert len(tokens.tokenizer(joined(kept + " lake", "sharp, clean")).input_ids) > 77
+
+
+def test_words_without_end_leave_the_caption_no_room(tokens: Tokenizers) -> None:
+    assert tokens.count("a cat", "blurry " * 90) == (77, 77, "", "a cat")
+
+
+def test_a_long_text_is_read_without_a_warning_that_it_is_long(tokens: Tokenizers, monkeypatch) -> None:
+    """What is cut here leads to no "indexing errors"."""
+    monkeypatch.setattr(tokens.tokenizer, "deprecation_warnings", {})
+    tokens.count("word " * 200, "sharp")
+    tokens.text_ids("word " * 200)
+    assert not tokens.tokenizer.deprecation_warnings
 
 
 def test_texts_are_begun_ended_cut_and_padded_as_clip_does(tokens: Tokenizers) -> None:

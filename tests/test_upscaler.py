@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from mmsr_core.modalities import Edited, check
 from mmsr_core.settings import MODALITY_NAMES, Settings
-from mmsr_core.upscaler import Upscaler, check, pick_device
+from mmsr_core.upscaler import Upscaler, pick_device
 
 QUICK = Settings(seed=1, steps=2)
 
@@ -30,7 +31,7 @@ def test_every_scale_is_exact(photo, maps, upscaler, scale):
 def test_smaller_scales_come_from_the_same_sampling(photo, maps, upscaler):
     full = upscaler.restore(photo, maps, QUICK).sampled
     half = upscaler.restore(photo, maps, QUICK.with_(scale=2)).sampled
-    wanted = np.asarray(full.resize(half.size, Image.Resampling.BOX)).astype(int)
+    wanted = np.asarray(full.resize(half.size, Image.Resampling.BICUBIC)).astype(int)
     assert np.array_equal(wanted, np.asarray(half))
 
 
@@ -82,8 +83,32 @@ def test_plan_matches_the_run(photo, maps, upscaler):
     plan = upscaler.plan(photo.size, settings)
     result = upscaler.restore(photo, maps, settings)
     assert plan.output_size == result.sampled.size
-    assert plan.tiles == len(result.tiles) and plan.unet_calls == plan.tiles * settings.steps
+    assert plan.tiles == len(result.tiles) and plan.unet_calls == plan.tiles * settings.steps * 2
     assert plan.seconds > 0 and plan.memory_bytes > 0
+
+
+@pytest.mark.parametrize("off", ["text", "depth"])
+@pytest.mark.parametrize("weight", [0.0, 2.0])
+def test_the_plan_counts_the_branches_that_are_computed(photo, maps, upscaler, off, weight):
+    given, calls = {name: value for name, value in maps.items() if name != off}, []
+    settings = QUICK.with_(tile=128, weight=weight)
+    plan = upscaler.plan(photo.size, settings, given)
+    layer = upscaler.pipeline.unet.conv_out
+    handle = layer.register_forward_hook(lambda layer, inputs, out: calls.append(len(out)))
+    upscaler.restore(photo, given, settings)
+    handle.remove()
+    assert sum(calls) == plan.unet_calls == plan.tiles * settings.steps * (2 if weight > 0 and off != "text" else 1)
+    assert any("caption is off" in warning for warning in plan.warnings) == (off == "text" and weight > 0)
+
+
+def test_a_caption_that_is_cut_is_said(photo, maps, upscaler):
+    long = "a house by a lake " * 30 + "and a boat"
+    (notice,) = upscaler.restore(photo, {**maps, "text": long}, QUICK).notices
+    used, limit, kept, cut = upscaler.count_tokens(long, QUICK.positive)
+    assert notice.startswith("The caption is too long, its end is not read: ") and cut.split()[0] in notice
+    assert used <= limit and len(kept) < len(upscaler.count_tokens(long)[2]) and kept + cut == long
+    assert not upscaler.restore(photo, {**maps, "text": "a house by a lake"}, QUICK).notices
+    assert not upscaler.restore(photo, {"depth": maps["depth"]}, QUICK).notices
 
 
 def test_tiles_lie_inside_the_result(photo, maps, upscaler):
@@ -111,8 +136,12 @@ def test_a_map_that_is_accepted_can_be_seen(upscaler, monkeypatch):
 
 
 def test_small_pictures_and_unknown_names_are_refused(maps, upscaler):
-    with pytest.raises(ValueError, match="got 15 x 40 px, wanted at least 16 px"):
+    with pytest.raises(ValueError, match="got 15x40 px, wanted at least 16 px"):
         upscaler.restore(Image.new("RGB", (15, 40)), maps, QUICK)
+    with pytest.raises(ValueError, match="got 1x40 px, wanted at least 16 px"):
+        upscaler.extract(Image.new("RGB", (1, 40)))
+    with pytest.raises(ValueError, match="text: got an edit .* wanted a text"):
+        upscaler.restore(Image.new("RGB", (32, 32)), {"text": Edited("a cat", "a dog")}, QUICK)
     with pytest.raises(ValueError, match="got colour, wanted some of text"):
         check({"colour": "red"})
     with pytest.raises(ValueError, match="got extractor 'midas'"):
@@ -128,9 +157,14 @@ def test_presets_without_weights_say_so(tmp_path):
         Upscaler.load("mini", weights=tmp_path)
 
 
-def test_a_device_that_is_not_there_is_refused():
-    with pytest.raises(ValueError, match="device: got 'tpu'"):
-        pick_device("tpu")
+@pytest.mark.parametrize("device", ["tpu", "cpu:x", "cpu:1", "cpu:", "cuda:99", ""])
+def test_a_device_that_is_not_there_is_refused(device):
+    with pytest.raises(ValueError, match=f"device: got '{device}', wanted one of .*cpu"):
+        Upscaler.load("tiny", device=device)
+
+
+def test_a_device_may_be_numbered():
+    assert pick_device("cpu") == "cpu" and pick_device("cpu:0") == "cpu:0"
 
 
 def test_tiny_is_never_called_trained(upscaler):

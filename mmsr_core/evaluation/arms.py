@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from mmsr_core import color
-from mmsr_core.evaluation.datasets import SCALE, DataSet, Sample, pictures
+from mmsr_core.evaluation.datasets import DataSet, Sample, pictures
 from mmsr_core.evaluation.edits import Box, box_of, edited
 from mmsr_core.evaluation.timing import clock
 from mmsr_core.images import open_photo
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.given import Edited
 from mmsr_core.recipe import Recipe, record
-from mmsr_core.settings import MODALITY_NAMES, Settings
+from mmsr_core.settings import MODALITY_NAMES, SCALE, Settings
 
 if TYPE_CHECKING:
     from mmsr_core.upscaler import Upscaler

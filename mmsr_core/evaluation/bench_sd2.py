@@ -24,7 +24,6 @@ from PIL import Image
 
 from mmsr_core import memory
 from mmsr_core.attention import ContextAttention
-from mmsr_core.base import SCALE
 from mmsr_core.build import unlearnt
 from mmsr_core.evaluation.bench import machine, photo
 from mmsr_core.evaluation.markup import markdown
@@ -34,7 +33,7 @@ from mmsr_core.modalities.edge import CannyEdges
 from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.placement import weight_bytes
 from mmsr_core.presets import preset
-from mmsr_core.settings import Settings
+from mmsr_core.settings import SCALE, Settings
 from mmsr_core.upscaler import Upscaler
 
 WORDS = "a made-up photo of a red rectangle in soft light"

@@ -10,8 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from mmsr_core.images import READABLE, open_photo, to_pil, to_tensor
-
-SCALE = 4
+from mmsr_core.settings import SCALE
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mmsr_core.base import SCALE
 from mmsr_core.evaluation.datasets import centred
 from mmsr_core.evaluation.figures import CROP, grid
 from mmsr_core.evaluation.metrics import psnr
-from mmsr_core.settings import Settings
+from mmsr_core.settings import SCALE, Settings
 from mmsr_core.upscaler import Upscaler
 
 BLOCKS = 3  # photos side by side

@@ -10,9 +10,9 @@ from mmsr_core.modalities.base import Extractor, Modality, Site, Unavailable, Wa
 from mmsr_core.modalities.checks import check_caption, check_depth, check_edge, check_segmentation
 from mmsr_core.modalities.given import Edited, Modalities
 from mmsr_core.modalities.models import MODELS
-from mmsr_core.modalities.palette import BUNDLED
+from mmsr_core.modalities.palette import BUNDLED, Palette
 
-__all__ = ["MODALITIES", "Edited", "Extractor", "Modalities", "Modality", "Site", "Unavailable", "Way"]
+__all__ = ["MODALITIES", "Edited", "Extractor", "Modalities", "Modality", "Site", "Unavailable", "Way", "check"]
 
 
 # Factories import what they need when they are called: reading the table loads no torch.
@@ -178,3 +178,15 @@ MODALITIES = (
         lines=True,
     ),
 )
+
+
+def check(modalities: Modalities, palette: Palette = BUNDLED) -> dict[str, Image.Image | str | Edited]:
+    """Every modality in the exact form that the model expects, in token order.
+
+    Raises:
+        ValueError: an unknown name, or a value of a wrong kind.
+    """
+    known = [row.name for row in MODALITIES]
+    if unknown := sorted(set(modalities) - set(known)):
+        raise ValueError(f"modalities: got {', '.join(unknown)}, wanted some of {', '.join(known)}")
+    return {row.name: row.checked(modalities[row.name], palette) for row in MODALITIES if row.name in modalities}

@@ -132,7 +132,13 @@ class Modality:
     classes: bool = False
 
     def checked(self, value: Image.Image | str | Edited, palette: Palette) -> Image.Image | str | Edited:
-        """`check`, with the colours of `palette` where the row has classes."""
+        """`check`, with the colours of `palette` where the row has classes.
+
+        Raises:
+            ValueError: a value of a wrong kind.
+        """
         if isinstance(value, Edited):
+            if self.kind != "map":
+                raise ValueError(f"{self.name}: got an edit beside what was read, which only maps have, wanted a text")
             return Edited(*(self.checked(image, palette) for image in value))
         return self.check(value, palette) if self.classes else self.check(value)

@@ -26,16 +26,9 @@ def check_depth(value: Image.Image | str) -> Image.Image:
     """Mode "L", near = bright. Pictures of 16 bits or floats are stretched from their range to 0..255.
 
     Raises:
-        ValueError: not a picture.
+        ValueError: not a picture, or one with values that are no numbers.
     """
-    image = _picture("depth", value)
-    if image.mode not in DEEP_MODES:
-        return image.convert("L")
-    depth = np.asarray(image, dtype=np.float64)
-    if not np.isfinite(depth).all():
-        raise ValueError("depth: got values that are not finite numbers, wanted a picture with near = bright")
-    low, high = depth.min(), depth.max()
-    return Image.fromarray(np.round((depth - low) / max(high - low, 1e-12) * 255).astype(np.uint8))
+    return _grey("depth", value, "a picture with near = bright")
 
 
 def check_segmentation(value: Image.Image | str, palette: Palette = BUNDLED) -> Image.Image:
@@ -53,16 +46,28 @@ def check_segmentation(value: Image.Image | str, palette: Palette = BUNDLED) -> 
 
 
 def check_edge(value: Image.Image | str) -> Image.Image:
-    """Mode "L", white lines on black.
+    """Mode "L", white lines on black; deep pictures as in `check_depth`.
 
     Raises:
-        ValueError: not a picture, or one that is mostly white.
+        ValueError: not a picture, one with values that are no numbers, or one that is mostly white.
     """
-    image = _picture("edge", value).convert("L")
+    image = _grey("edge", value, "white lines on black")
     white = float((np.asarray(image) > 127).mean())
     if white > MOSTLY_WHITE:
         raise ValueError(f"edge: got a picture that is {white:.0%} white, wanted white lines on black")
     return image
+
+
+def _grey(name: str, value: Image.Image | str, wanted: str) -> Image.Image:
+    """Mode "L", stretched from its own range where it has more than eight bits: Pillow would cut off at 255."""
+    image = _picture(name, value)
+    if image.mode not in DEEP_MODES:
+        return image.convert("L")
+    values = np.asarray(image, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name}: got values that are not finite numbers, wanted {wanted}")
+    low, high = values.min(), values.max()
+    return Image.fromarray(np.round((values - low) / max(high - low, 1e-12) * 255).astype(np.uint8))
 
 
 def _picture(name: str, value: Image.Image | str) -> Image.Image:

@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from mmsr_core import memory
+from mmsr_core.hub import Stopped
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.base import Extractor, Modality, Unavailable
 from mmsr_core.modalities.models import MODELS
@@ -108,7 +109,8 @@ class Readers:
             extractors: modality -> extractor, where it is not the default.
 
         Raises:
-            ValueError: an unknown modality or extractor, one that cannot be had, or the reading was stopped.
+            Stopped: `access.cancel` was set.
+            ValueError: an unknown modality or extractor, or one that cannot be had.
         """
         access = Access() if access is None else access
         wanted = chosen(names, extractors, self.defaults)
@@ -204,7 +206,7 @@ def _next(done: queue.SimpleQueue, cancel: threading.Event | None) -> tuple[str,
     """The next (modality, value); an error that was put instead of a value is raised."""
     while True:
         if cancel is not None and cancel.is_set():
-            raise ValueError("reading: stopped; what was read before is kept")
+            raise Stopped("reading: stopped; what was read before is kept")
         try:
             name, value = done.get(timeout=0.1)
         except queue.Empty:

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 
-from mmsr_core.base import SCALE, BaseUpscaler
+from mmsr_core.base import BaseUpscaler
 from mmsr_core.codec import PatchCodec
+from mmsr_core.settings import SCALE
 from mmsr_core.training.data import PhotoStore, random_source
 from mmsr_core.training.degradation import Degradation
 

@@ -15,24 +15,26 @@ GOOD = ("sharp", "clean", "highly detailed", "high quality")
 def worded(tokens: Tokenizers, photo: list[str], soft: list[bool], rng: np.random.Generator) -> Tensor:
     """Text ids (B, 77) of the photos' captions, with words that call those blurry that are to be soft."""
     flaws = [str(rng.choice(BLURRY)) if blurry else None for blurry in soft]
-    return torch.cat([tokens.text_ids(text) for text in captions(photo, flaws, rng)])
+    return described(tokens, photo, flaws, rng)
 
 
-def captions(photo: list[str], flaws: list[str | None], rng: np.random.Generator) -> list[str]:
-    """One text a picture.
+def described(tokens: Tokenizers, photo: list[str], flaws: list[str | None], rng: np.random.Generator) -> Tensor:
+    """Text ids (B, 77), one text a picture; long captions are cut before the words, as a visitor's are.
 
     Args:
         photo: the photo's caption.
         flaws: words for what is wrong with the target, or None where the target is the photo itself.
     """
-    return [_caption(text, wrong, rng) for text, wrong in zip(photo, flaws)]
+    drawn = [_drawn(text, wrong, rng) for text, wrong in zip(photo, flaws)]
+    return torch.cat([tokens.text_ids(tokens.prompt(caption, words)) for caption, words in drawn])
 
 
-def _caption(text: str, wrong: str | None, rng: np.random.Generator) -> str:
-    parts = [text.rstrip(".")] if rng.random() < 0.6 else []
+def _drawn(text: str, wrong: str | None, rng: np.random.Generator) -> tuple[str, str]:
+    """Caption and words; either may be left out."""
+    caption = text if rng.random() < 0.6 else ""
     if wrong is not None:
-        parts.append(wrong)
-    elif rng.random() < 0.75 or not parts:
+        return caption, wrong
+    if rng.random() < 0.75 or not caption:
         count = rng.integers(2, len(GOOD) + 1)
-        parts += [str(word) for word in rng.permutation(GOOD)[:count]]
-    return ", ".join(parts)
+        return caption, ", ".join(str(word) for word in rng.permutation(GOOD)[:count])
+    return caption, ""

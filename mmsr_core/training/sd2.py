@@ -33,7 +33,7 @@ from mmsr_core.pipeline import MMSRPipeline
 from mmsr_core.settings import Settings
 from mmsr_core.training.data import random_source
 from mmsr_core.training.degradation import Degradation, flawed
-from mmsr_core.training.prompts import captions
+from mmsr_core.training.prompts import described
 from mmsr_core.training.scale import Run, ScaleConfig, option
 from mmsr_core.training.shards import ShardSet
 from mmsr_core.training.sheets import write_sheet
@@ -138,13 +138,13 @@ class EpsilonLoss:
         bad, words = flawed(photo, generator)
         clean = torch.from_numpy(rng.random(len(photo)) >= config.flawed).to(self.device)
         flaws = [None if ok else said for ok, said in zip(clean.tolist(), words)]
-        texts = captions(micro.captions, flaws, rng)
+        text = described(self.tokens, micro.captions, flaws, rng)
         drop = torch.from_numpy(rng.random((len(photo), len(NAMES))) < config.drop).to(self.device)
         condition = self.codec.condition(self.degrade(photo, generator))
         z0 = self.codec.encode(torch.where(clean[:, None, None, None], photo, bad), condition)
         ids = torch.from_numpy(micro.ids.astype(np.int64))
         codes = {name: self.tokens.map_codes(ids[:, index]) for index, name in enumerate(MAPS)}
-        codes["text"] = self.tokens.text_states(torch.cat([self.tokens.text_ids(text) for text in texts]))
+        codes["text"] = self.tokens.text_states(text)
         return condition, z0, {name: codes[name] for name in NAMES}, drop, generator
 
 

@@ -78,9 +78,12 @@ class Batches:
 
 
 def hear(connector: LatentConnector, tokens: Mapping[str, Tensor], given: Steering) -> Tensor:
-    """tokens {name: (B, N, D)} in token order -> context (B, 128, D), with dropped modalities and temperatures."""
+    """tokens {name: (B, N, D)} in token order -> context (B, 128, D), with dropped modalities and temperatures.
+
+    A null token has none: what is not there cannot be heard more or less (`MMSRPipeline` has the same rule).
+    """
     parts = [connector.dropped(value, name, rows) for (name, value), rows in zip(tokens.items(), given.drop.T)]
-    tempering = connector.tempering(dict(zip(tokens, given.delta.T)), given.form)
+    tempering = connector.tempering(dict(zip(tokens, given.delta.masked_fill(given.drop, 1.0).T)), given.form)
     return connector(connector.token_norm(torch.cat(parts, 1)), tempering)
 
 

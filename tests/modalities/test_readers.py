@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from mmsr_core import memory
+from mmsr_core.hub import Stopped
 from mmsr_core.modalities import MODALITIES, Unavailable, readers
 from mmsr_core.modalities.models import MODELS
 from mmsr_core.modalities.palette import BUNDLED, named
@@ -181,7 +182,7 @@ def test_a_reading_can_be_stopped_while_a_service_is_waited_for(read, table):
     cancel = threading.Event()
     threading.Timer(0.3, cancel.set).start()
     start = time.monotonic()
-    with pytest.raises(ValueError, match="reading: stopped"):
+    with pytest.raises(Stopped, match="reading: stopped"):
         dict(read.read(PHOTO, ["text"], {"text": "gemini"}, Access({"gemini": None}, cancel=cancel)))
     assert time.monotonic() - start < 2
 

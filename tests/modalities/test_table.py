@@ -67,9 +67,18 @@ def test_sixteen_bit_depth_uses_the_whole_range():
     assert found.min() == 0 and found.max() == 255 and (np.diff(found.ravel().astype(int)) > 0).all()
 
 
-def test_depth_that_is_not_finite_is_refused():
-    with pytest.raises(ValueError, match="depth: got values that are not finite"):
-        ROWS["depth"].check(Image.fromarray(np.full((4, 4), np.nan, np.float32)))
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_deep_edges_are_lines_on_black_whatever_their_ground(kind):
+    lines = np.full((16, 16), 300, kind)
+    lines[5] = 65535
+    found = np.asarray(ROWS["edge"].check(Image.fromarray(lines)))
+    assert (found[5] == 255).all() and (np.delete(found, 5, 0) == 0).all()
+
+
+@pytest.mark.parametrize("name", ["depth", "edge"])
+def test_maps_that_are_not_finite_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name}: got values that are not finite"):
+        ROWS[name].check(Image.fromarray(np.full((4, 4), np.nan, np.float32)))
 
 
 def test_black_lines_on_white_are_refused():

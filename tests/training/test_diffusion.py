@@ -14,10 +14,12 @@ from torch import nn
 from mmsr_core.codec import PATCH
 from mmsr_core.connector import READ
 from mmsr_core.fresh import build_connector
+from mmsr_core.settings import Settings
+from mmsr_core.tiling import Tile
 from mmsr_core.training import steering
 from mmsr_core.training.cache import TokenStore
 from mmsr_core.training.data import LABEL, PHOTO, PhotoStore
-from mmsr_core.training.dials import Dials
+from mmsr_core.training.dials import Dials, Steering
 from mmsr_core.training.diffusion import Batches, Denoiser, DiffusionLoss, add_arguments, start
 from mmsr_core.training.loop import TrainConfig, fit
 from mmsr_core.training.losses import Adversary
@@ -104,6 +106,21 @@ def test_steering_learns_one_batch_and_leaves_the_frozen_parts_alone(pipeline, c
     fit(model, loss, lambda *_: batch, TrainConfig.from_arguments(args))
     assert float(loss(model, batch)["loss"].detach()) < 0.7 * first
     assert torch.equal(pipeline.vq.quantize.embedding.weight, codes)
+
+
+def test_training_and_inference_give_a_null_token_no_temperature(pipeline, photo, maps):
+    """What `hear` makes of dropped modalities is what the pipeline makes of missing ones."""
+    settings = Settings(weight=0.0, positive="", temperature={"depth": 0.4, "edge": 0.4})
+    tokens = pipeline.tokenizers
+    codes = tokens.tokenise({**maps, "text": tokens.prompt(maps["text"], "")})
+    ids = torch.zeros(1, 3, tokens.grid**2, dtype=torch.long)
+    delta, drop = torch.tensor([[1.0, 0.4, 1.0, 0.4]]), torch.tensor([[False, True, False, False]])
+    given = Steering(ids, torch.zeros(1, 3, 3, 8, 8), delta, drop, drop[:, 0])
+    without = {name: value for name, value in maps.items() if name != "depth"}
+    with torch.no_grad():
+        heard = steering.hear(pipeline.connector, codes, given)
+    seen = pipeline.contexts(without, Tile(0, 0, *photo.size), photo.size, settings).context
+    torch.testing.assert_close(heard, seen, rtol=1e-4, atol=1e-5)
 
 
 def test_the_stage_needs_a_connector(pipeline, args):
