@@ -97,7 +97,8 @@ class Api:
             info = upscaler.info
             made_from = info.preset, info.hash, found.modalities, found.sources, opened.rgb
             recipe = record(result.settings, result.seed, *made_from).to_json()
-            picture = self.kept(encode(result.finish(), opened, "png", recipe, strip_gps=wanted.strip_gps))
+            form = {"strip_gps": wanted.strip_gps, "long_side": wanted.long_side}
+            picture = self.kept(encode(result.finish(), opened, "png", recipe, **form))
             yield [picture, recipe, "\n".join([*notes, *result.notices])]
         except SAID as error:
             raise refused(error) from None

@@ -37,8 +37,8 @@ def control(name: str, **changes: Any) -> gr.components.Component:
         if len(about["choices"]) > 3:
             return gr.Dropdown(list(about["choices"]), value=spec.default, filterable=False, **common)
         return gr.Radio(list(about["choices"]), value=spec.default, **common)
-    if "range" in about and spec.default is None:
-        return gr.Number(value=None, precision=0, **common)  # `Settings` checks the range, with a sentence
+    if about.get("typed"):
+        return gr.Number(value=spec.default, precision=0, **common)  # `Settings` checks the range, with a sentence
     if "range" in about:
         low, high = about["range"]
         return gr.Slider(low, high, value=spec.default, step=about.get("step"), **common)

@@ -134,11 +134,11 @@ class Run(Job):
         return self.finished(visit)
 
     @guarded
-    def strip(self, visit: Visit, strip_gps: bool) -> Changes | None:
-        """Downloads of the finished result follow the box, too."""
+    def amend(self, visit: Visit, value: Any, *, name: str) -> Changes | None:
+        """A setting that is about the file only: downloads of the finished result follow it, too."""
         if visit.finished is None:
             return None
-        visit.amend(strip_gps=strip_gps)
+        visit.amend(**{name: value})
         return {}
 
     @guarded
@@ -164,7 +164,8 @@ class Run(Job):
     def write(self, visit: Visit, form: str) -> Path:
         run = visit.finished
         path = visit.folder / f"{run.stem}-x{run.settings.scale}.{form}"
-        data = encode(picture(run), run.photo, form, recipe(run).to_json(), strip_gps=run.settings.strip_gps)
+        wanted = {"strip_gps": run.settings.strip_gps, "long_side": run.settings.long_side}
+        data = encode(picture(run), run.photo, form, recipe(run).to_json(), **wanted)
         path.write_bytes(data)
         return path
 

@@ -37,7 +37,8 @@ STARTS = {
 }
 
 OWN = "Your own"  # shown once the visitor has moved a control; choosing it changes nothing
-KEPT = ("seed", "scale", "positive", "negative", "tile", "overlap", "strip_gps")  # no starting point changes them
+# No starting point changes these.
+KEPT = ("seed", "scale", "positive", "negative", "tile", "overlap", "long_side", "strip_gps")
 
 # Quality words: a choice that can be seen and edited instead of one hidden string.
 SUFFIXES = {

@@ -75,6 +75,7 @@ before the run.
   strength** says how plainly: 1 is what the map itself says, which at a temperature of 1 is a matter of a grey level.
 * **Try a part first** runs the settings on a small square of the photo, with what the maps of the whole photo say
   there. It shows how the result will look; its pixels are not those of the whole run.
+* **Enlarge further** makes the result the photo, to be enlarged again; **Longest side** shrinks the file that is saved.
 * **Protect a region** keeps the plain upscale there, for faces or text that must not change.
 
 ### Nothing is lost

@@ -229,6 +229,7 @@ def _downloads(page: Page) -> None:
         with gr.Row(elem_id="choices"):
             page.settings["color"] = controls.control("color", info=None, min_width=120)
             page.add(form=gr.Dropdown(SAVE_FORMATS, value="png", label="Format", filterable=False, elem_id="form"))
+            page.settings["long_side"] = controls.control("long_side", label="Longest side, 0 = all", info=None)
             page.settings["strip_gps"] = controls.control("strip_gps", info=None)
         with gr.Row(elem_id="hand-over"):
             page.add(further=gr.Button("Enlarge further", interactive=False, size="sm", elem_id="further"))

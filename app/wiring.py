@@ -237,7 +237,9 @@ def _run(page: Page, run: Run) -> None:
 def _result(page: Page, maps: Maps, run: Run, restore: Restore) -> None:
     shown = [page.notice, page.viewer, page.readout, page.attention, *page.hand_over()]
     page.settings["color"].input(run.recolor, [page.visit, page.settings["color"]], shown, **LATEST)
-    page.settings["strip_gps"].input(run.strip, [page.visit, page.settings["strip_gps"]], page.notice, **LATEST)
+    for name in ("strip_gps", "long_side"):
+        amend = partial(run.amend, name=name)
+        page.settings[name].input(amend, [page.visit, page.settings[name]], page.notice, **LATEST)
     page.reference.upload(run.refer, [page.visit, page.reference], shown, **AT_ONCE)
     download(page.save, page, run.save, [page.visit, page.form])
     download(page.bundle, page, run.bundle, [page.visit, page.form])

@@ -132,6 +132,7 @@ def encode(
     recipe_json: str | None = None,
     quality: int | None = None,
     strip_gps: bool = False,
+    long_side: int = 0,
 ) -> bytes:
     """A result as the bytes of a file: transparency enlarged and re-attached, grey where the photo was, EXIF, ICC.
 
@@ -141,11 +142,16 @@ def encode(
         recipe_json: ASCII JSON, embedded so that `read_recipe` finds it.
         quality: 1-100 for jpg, webp (100 is lossless), avif; None takes the format's default.
         strip_gps: leave the position out.
+        long_side: px, of the longer side; a larger picture is shrunk to it. 0 leaves it as it is.
 
     Raises:
         ImageError: a format that is unknown or cannot hold the size.
     """
     suffix = "." + form.lower().lstrip(".")
+    if 0 < long_side < max(image.size):
+        factor = long_side / max(image.size)
+        size = tuple(max(1, round(side * factor)) for side in image.size)
+        image = image.resize(size, Image.Resampling.LANCZOS)
     check_target(f"result{suffix}", image.size)
     pillow_form, default_quality, _ = WRITABLE[suffix]
     options = metadata.save_options(pillow_form, photo.exif, image.size, strip_gps, recipe_json)
@@ -172,6 +178,7 @@ def save_photo(
     recipe_json: str | None = None,
     quality: int | None = None,
     strip_gps: bool = False,
+    long_side: int = 0,
 ) -> Path:
     """Write a result; the suffix chooses the format. The file appears whole or not at all.
 
@@ -180,7 +187,7 @@ def save_photo(
     """
     path = Path(path)
     check_target(path, image.size)
-    write_whole(path, encode(image, photo, path.suffix, recipe_json, quality, strip_gps))
+    write_whole(path, encode(image, photo, path.suffix, recipe_json, quality, strip_gps, long_side))
     return path
 
 

@@ -121,7 +121,7 @@ def restore_file(
     final = result.finish(settings.color)
     if region is not None:
         final = protect(final, result.bicubic, region)
-    save_photo(job.target, final, photo, recipe.to_json(), order.quality, settings.strip_gps)
+    save_photo(job.target, final, photo, recipe.to_json(), order.quality, settings.strip_gps, settings.long_side)
     facts = [_sizes(job, photo, final.size), f"seed {result.seed}"]
     facts += [f"cleaned of {result.cleaned}"] if result.cleaned else []
     return Outcome(job, "done", f"{', '.join(facts)}, {time.monotonic() - started:.1f} s", result)

@@ -17,7 +17,7 @@ TEMPERATURE_RANGE = (0.4, 10.0)  # paper, section 4.3: attention temperature of 
 
 
 def knob(default: Any, label: str, help: str, **extra: Any) -> Any:
-    """A dataclass field that carries what a user interface needs to show it."""
+    """A dataclass field that carries what a user interface needs to show it; `typed`: a number that no slider suits."""
     metadata = {"label": label, "help": help, **extra}
     if isinstance(default, dict):
         return field(default_factory=lambda: MappingProxyType(dict(default)), metadata=metadata, hash=False)
@@ -36,8 +36,8 @@ class Settings:
     guidance: str = knob(
         "m-cfg",
         "Guidance",
-        "m-cfg: the modalities in both branches, only the text differs (the paper's method). "
-        "null-cfg: modalities in the positive branch only. cfg: text only, no maps.",
+        "m-cfg: the maps count in both branches, so that only the words differ (the paper's method). For comparison: "
+        "null-cfg has the maps in one branch, cfg has none.",
         choices=("m-cfg", "null-cfg", "cfg"),
     )
     weight: float = knob(
@@ -50,9 +50,19 @@ class Settings:
     steps: int = knob(
         2, "Steps", "Denoising steps: fewer is faster, more is finer.", range=(1, 100), step=1, unit="steps"
     )
-    sampler: str = knob("unipc", "Sampler", "The solver of the denoising.", choices=("unipc", "dpmpp-2m", "ddim"))
+    sampler: str = knob(
+        "unipc",
+        "Sampler",
+        "The solver of the denoising; results hardly differ.",
+        choices=("unipc", "dpmpp-2m", "ddim"),
+    )
     seed: int | None = knob(
-        None, "Seed", "The same seed gives the same picture; empty draws one.", range=(0, 2**32 - 1), step=1
+        None,
+        "Seed",
+        "The same seed gives the same picture; empty draws one.",
+        range=(0, 2**32 - 1),
+        step=1,
+        typed=True,
     )
     cleanup: float = knob(
         1.0,
@@ -72,7 +82,8 @@ class Settings:
     temperature_form: str = knob(
         "keys",
         "Temperature form",
-        "keys: divides the modality's attention logits. bias: subtracts log(temperature) from them.",
+        "Two formulas for the dials. keys: divides the modality's attention logits. bias: subtracts log(temperature) "
+        "from them.",
         choices=("keys", "bias"),
     )
     edit_strength: float = knob(
@@ -109,6 +120,15 @@ class Settings:
     )
     overlap: float = knob(
         0.25, "Tile overlap", "Share of a tile that its neighbour covers too.", range=(0.1, 0.75), step=0.05
+    )
+    long_side: int = knob(
+        0,
+        "Longest side",
+        "The finished picture is shrunk to so many pixels on its longer side; 0 keeps them all.",
+        range=(0, 65535),
+        step=1,
+        unit="px",
+        typed=True,
     )
     strip_gps: bool = knob(False, "Remove location", "Leave the GPS position out of the result's EXIF data.")
 
@@ -193,7 +213,7 @@ def _checked_number(spec: Field, name: str, value: Any) -> Any:
     low, high = spec.metadata["range"]
     if value is None and spec.default is None:
         return None
-    whole = spec.name in ("steps", "seed", "tile")
+    whole = spec.name in ("steps", "seed", "tile", "long_side")
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not low <= value <= high or (whole and value != int(value)):  # what is no number is in no range
         raise ValueError(f"{name}: got {value!r}, wanted a {'whole ' if whole else ''}number from {low} to {high}")

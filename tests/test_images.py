@@ -77,6 +77,17 @@ def test_exif_is_kept_sized_anew_and_loses_gps_on_request(form):
         assert (ExifTags.Base.MakerNote in inner) is not strip
 
 
+@pytest.mark.parametrize(
+    ("long_side", "size"), [(0, (160, 96)), (400, (160, 96)), (160, (160, 96)), (80, (80, 48)), (16, (16, 10))]
+)
+def test_a_result_is_written_no_longer_than_wanted(long_side, size):
+    photo = open_photo(as_bytes(ramp().convert("RGBA"), "PNG", exif=camera_exif(1).tobytes()))
+    written = Image.open(io.BytesIO(encode(photo.rgb.resize((160, 96)), photo, "png", RECIPE, long_side=long_side)))
+    inner = written.getexif().get_ifd(ExifTags.IFD.Exif)
+    assert written.size == size and written.mode == "RGBA"
+    assert (inner[ExifTags.Base.ExifImageWidth], inner[ExifTags.Base.ExifImageHeight]) == size
+
+
 def test_damaged_exif_counts_as_none():
     photo = open_photo(as_bytes(ramp(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff" + b"\xff" * 40))
     assert photo.exif is None

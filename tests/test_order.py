@@ -86,3 +86,11 @@ def test_what_is_switched_off_counts_before_and_in_a_run(upscaler, tmp_path):
     assert [text for text in said if "While the caption is off" in text] == said and len(said) == 2
     forecast_file(upscaler, job, Order(QUICK), said.append)
     assert len(said) == 2
+
+
+def test_the_longest_side_is_that_of_the_file_and_part_of_its_recipe(upscaler, tmp_path):
+    photo((40, 30)).save(tmp_path / "photo.png")
+    settings = QUICK.with_(long_side=100)
+    restore_file(upscaler, tmp_path / "photo.png", tmp_path / "out.png", Order(settings, NOTHING))
+    assert Image.open(tmp_path / "out.png").size == (100, 75)
+    assert Recipe.from_json(read_recipe(tmp_path / "out.png")).settings == settings

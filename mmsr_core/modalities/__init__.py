@@ -121,7 +121,7 @@ MODALITIES = (
         help="How near each place is: near is bright, far is dark.",
         ends=("more depth of field", "ignores depth"),
         extractors={
-            "student": Way("Student (bundled)", _student_depth, "A small network of our own; instant."),
+            "student": Way("Bundled network", _student_depth, "A small network of our own; instant."),
             "depth-anything": Way(
                 "Depth Anything V2 Small", _depth_anything, "Sharper and surer. 99 MB once.", MODELS["depth-anything"]
             ),
@@ -136,7 +136,7 @@ MODALITIES = (
         help="What each place belongs to: twelve classes, one colour each.",
         ends=("objects stand out", "ignores segmentation"),
         extractors={
-            "student": Way("Student (bundled)", _student_segmentation, "A small network of our own; instant."),
+            "student": Way("Bundled network", _student_segmentation, "A small network of our own; instant."),
             "mask2former-coco": Way(
                 "Mask2Former, COCO",
                 _mask2former("coco"),

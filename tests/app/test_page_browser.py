@@ -139,10 +139,11 @@ def test_every_control_reaches_the_pipeline(page: Page, photo_file: Path, tmp_pa
         "scale": 2, "cleanup": 0.5, "guidance": "null-cfg", "weight": 5.5, "steps": 2, "sampler": "ddim", "seed": 123,
         "edit_strength": 2.5,
         "temperature": {"text": 0.5, "depth": 2.0, "segmentation": 3.0, "edge": 4.0}, "temperature_form": "bias",
-        "positive": "crisp", "negative": "dull", "color": "adain", "tile": 256, "overlap": 0.5, "strip_gps": True,
+        "positive": "crisp", "negative": "dull", "color": "adain", "tile": 256, "overlap": 0.5,
+        "long_side": 60, "strip_gps": True,
     }  # fmt: skip
     assert set(moved) == set(Settings().to_dict()), "a setting has no control in this test"
-    for key in ("weight", "cleanup", "edit_strength", "tile", "overlap", "seed"):
+    for key in ("weight", "cleanup", "edit_strength", "tile", "overlap", "seed", "long_side"):
         set_number(page, key, moved[key])
     for key in ("scale", "guidance", "sampler", "temperature_form"):
         page.locator(f"#set-{key}").get_by_label(str(moved[key]), exact=True).check()
@@ -155,6 +156,7 @@ def test_every_control_reaches_the_pipeline(page: Page, photo_file: Path, tmp_pa
     run(page, steps=moved["steps"])
     after = recipe_of(download(page, "#save-recipe", tmp_path)).settings.to_dict()
     assert after == moved
+    assert max(Image.open(download(page, "#save", tmp_path)).size) == moved["long_side"]
     assert all(before[key] != after[key] for key in moved)
     assert len(controls.keys_in_order()) == len(moved) - 1 + len(moved["temperature"])
 
