@@ -119,8 +119,8 @@ def _photo(page: Page, maps: Maps, restore: Restore) -> None:
     def example_picked(visit: Visit, event: gr.EventData, *values: Any):
         return example(visit, *values, event)
 
-    drop = page.photo.input(restore.drop, [page.visit, page.photo, *page.values()], everything, **AT_ONCE)
-    pick = page.examples.select(example_picked, inputs, everything, **AT_ONCE)
+    drop = page.photo.input(restore.drop, [page.visit, page.photo, *page.values()], everything, **LATEST)
+    pick = page.examples.select(example_picked, inputs, everything, **LATEST)
     anyway = page.as_photo.click(restore.as_photo, inputs, everything, **AT_ONCE)
     further = page.further.click(restore.further, inputs, everything, **AT_ONCE)
     further.then(None, js="() => window.choosePane('photo')", api_visibility="private")

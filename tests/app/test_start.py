@@ -11,6 +11,7 @@ import pytest
 
 from app import controls, examples, texts, ui, visit
 from app.engine import Engine, Options
+from app.handlers import DEVICE
 from mmsr_core.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -136,3 +137,23 @@ def test_the_look_asks_for_no_outside_font():
     look = ui.look()
     assert all(path.exists() for path in look["css_paths"])
     assert "http" not in "".join(path.read_text("utf-8") for path in look["css_paths"]).replace("http://www.w3.org", "")
+
+
+@pytest.fixture(scope="module")
+def listeners() -> list:
+    """Every handler of the page that runs on the server, as Gradio keeps it."""
+    return [found for found in ui.build(Engine()).fns.values() if found.fn is not None]
+
+
+def test_only_work_on_the_device_waits_in_the_queue(listeners: list):
+    """It may be full: then a visitor can still come, give a photo and turn the dials."""
+    waiting = {found.name for found in listeners if found.queue is not False and found.concurrency_id != DEVICE}
+    assert waiting == {"stages"}
+
+
+def test_the_last_word_of_every_input_is_heard(listeners: list):
+    heard = {
+        found.name: found.trigger_mode for found in listeners for _, event in found.targets if event in ("input", "change")
+    }
+    lost = {name for name, mode in heard.items() if mode != "always_last"}
+    assert lost == {"<lambda>"}  # a typed seed clears a box, whatever it is
