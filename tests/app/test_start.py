@@ -152,8 +152,6 @@ def test_only_work_on_the_device_waits_in_the_queue(listeners: list):
 
 
 def test_the_last_word_of_every_input_is_heard(listeners: list):
-    heard = {
-        found.name: found.trigger_mode for found in listeners for _, event in found.targets if event in ("input", "change")
-    }
-    lost = {name for name, mode in heard.items() if mode != "always_last"}
+    inputs = [one for one in listeners if {event for _, event in one.targets} & {"input", "change"}]
+    lost = {one.name for one in inputs if one.trigger_mode != "always_last"}
     assert lost == {"<lambda>"}  # a typed seed clears a box, whatever it is
