@@ -50,6 +50,13 @@ def busiest(image: Image.Image, side: int = CROP) -> tuple[int, int, int, int]:
     return int(x), int(y), int(x) + side, int(y) + side
 
 
+def label_font() -> ImageFont.FreeTypeFont:
+    """The font of the charts, which knows δ; Pillow's own does not."""
+    from matplotlib.font_manager import findfont
+
+    return ImageFont.truetype(findfont("DejaVu Sans"), 11)
+
+
 def grid(columns: Sequence[str], rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
     """Cells of equal pictures pixel by pixel, one row a test picture, with labels above.
 
@@ -60,7 +67,7 @@ def grid(columns: Sequence[str], rows: Sequence[Sequence[Image.Image]]) -> Image
         raise ValueError("grid: got no rows, wanted at least one")
     width, height = rows[0][0].size
     sheet = Image.new("RGB", (len(columns) * (width + GAP) - GAP, CAPTION + len(rows) * (height + GAP) - GAP), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    draw, font = ImageDraw.Draw(sheet), label_font()
     for i, label in enumerate(columns):
         lines = textwrap.wrap(label, max(int(width / 6.4), 8))[:2]
         draw.multiline_text((i * (width + GAP) + 2, 0), "\n".join(lines), "black", font, spacing=1)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from mmsr_core.evaluation import sheet
-from mmsr_core.evaluation.figures import CAPTION, CROP, GAP
+from mmsr_core.evaluation.figures import CAPTION, CROP, GAP, label_font
 
 
 def test_a_sheet_shows_the_same_window_three_times(tmp_path, monkeypatch, capsys):
@@ -32,3 +32,8 @@ def test_every_damage_but_none_changes_the_input():
 
 def test_there_are_24_of_all_kinds():
     assert len(sheet.SHOTS) == 24 and {shot.damage for shot in sheet.SHOTS} == set(sheet.DAMAGES)
+
+
+def test_labels_have_a_letter_for_the_temperature():
+    drawn, missing = (bytes(label_font().getmask(letter)) for letter in ("δ", "\uffff"))
+    assert drawn != missing
