@@ -15,8 +15,8 @@ from mmsr_core.settings import SCALE
 
 PATCH = 3 * SCALE**2  # channels of one 4 x 4 RGB patch
 BANDS = (2.0, 6.0)  # sigmas in output pixels: detail finer than the first, and what lies between the two
-FLAT, AROUND, PASSES = 3.0, 4.0, 2  # of `gridless`: sigma in px of what is smooth, sigma in cells, rounds
-FAINT = 8 / 127.5  # what stands out by more than some 8 grey levels is no grid
+FLAT, AROUND, PASSES = 3.0, 2.5, 2  # of `gridless`: sigma in px of what is smooth, sigma in cells, rounds
+FAINT = 16 / 127.5  # of `gridless`: cells in which more than some 16 grey levels stand out have edges or texture
 GAIN = 4.0  # latent units a unit of gain: about unit variance over what steers a picture
 
 
@@ -129,13 +129,12 @@ def gridless(picture: Tensor) -> Tensor:
 
     A network that paints 4 x 4 patches leaves some of it (.3 to 1 grey levels, seen on flat walls). An LR picture says
     nothing about what repeats with its own pixels, so that is no detail: the mean over the cells around of what stands
-    out from the smooth picture by little. Edges and texture stand out by more and hardly count.
+    out from the smooth picture. Cells with edges and texture, in which much stands out, hardly count.
     """
     for _ in range(PASSES):
-        faint = picture - softened(picture, FLAT)
-        faint = faint / (1 + (faint / FAINT).square())
-        around = softened(F.pixel_unshuffle(faint, SCALE), AROUND)  # (B, 3 * 16, h, w)
-        phases = around.unflatten(1, (3, SCALE**2))
+        cells = F.pixel_unshuffle(picture - softened(picture, FLAT), SCALE)  # (B, 3 * 16, h, w)
+        weight = 1 / (1 + cells.square().mean(1, keepdim=True) / FAINT**2)
+        phases = softened(weight * cells, AROUND).unflatten(1, (3, SCALE**2))
         picture = picture - F.pixel_shuffle((phases - phases.mean(2, keepdim=True)).flatten(1, 2), SCALE)
     return picture
 

@@ -142,6 +142,7 @@ def test_the_peer_leaves_the_unet_as_it_was(tiny_folder: Path, tmp_path: Path) -
 def test_the_peak_is_counted_from_the_start() -> None:
     """In a process of its own: here others come and go."""
     code = """
+import numpy as np
 from mmsr_core.evaluation.timing import peak_of
 with peak_of("cpu") as peak:
     before = peak()
