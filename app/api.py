@@ -24,8 +24,8 @@ from app.run import tabled
 from app.widgets import Upload
 from mmsr_core import compare
 from mmsr_core.gather import Gathered, Value, gather
-from mmsr_core.images import Photo, encode, open_map, open_photo
-from mmsr_core.intake import fitted
+from mmsr_core.images import Photo, encode, open_map
+from mmsr_core.intake import taken
 from mmsr_core.modalities import MODALITIES
 from mmsr_core.modalities.readers import Access
 from mmsr_core.outcome import SAID, Result
@@ -97,8 +97,7 @@ class Api:
             info = upscaler.info
             made_from = info.preset, info.hash, found.modalities, found.sources, opened.rgb
             recipe = record(result.settings, result.seed, *made_from).to_json()
-            form = {"strip_gps": wanted.strip_gps, "long_side": wanted.long_side}
-            picture = self.kept(encode(result.finish(), opened, "png", recipe, **form))
+            picture = self.kept(encode(result.finish(), opened, "png", recipe, **wanted.of_file()))
             yield [picture, recipe, "\n".join([*notes, *result.notices])]
         except SAID as error:
             raise refused(error) from None
@@ -140,7 +139,7 @@ class Api:
         """The photo, no larger than the page takes it."""
         if photo is None:
             raise ValueError("photo: got nothing, wanted a picture")
-        fits, note = fitted(open_photo(photo.path, name=photo.name), self.engine.options.max_pixels)
+        fits, note = taken(photo.path, self.engine.options.max_pixels, photo.name)
         notes += [note] if note else []
         return fits
 

@@ -19,6 +19,7 @@ from mmsr_core import compare
 from mmsr_core.images import Photo, open_photo
 from mmsr_core.pace import Countdown
 from mmsr_core.settings import Settings, declared
+from mmsr_core.sizes import fitted
 
 KINDS = {
     "guidance": "Guidance: cfg, null-cfg, m-cfg",
@@ -205,7 +206,7 @@ def layout_for(
 def sheet(layout: Layout, images: list[Image.Image], numbers: list[Mapping[str, float]], seed: int) -> Image.Image:
     """The labelled grid, and below it each number over the swept value."""
     width = len(layout.columns)
-    small = [views.fitted(image, 512) for image in images]
+    small = [fitted(image, 512) for image in images]
     cells = [small[start : start + width] for start in range(0, len(small), width)]
     parts = [views.picture(views.grid(layout.rows, layout.columns, cells, f"{layout.title}, seed {seed}"))]
     for key in numbers[0] if len(layout.x) > 2 else ():

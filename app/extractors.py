@@ -7,9 +7,7 @@ import gradio as gr
 from app import texts
 from app.handlers import Changes, Handlers, guarded
 from app.visit import Visit
-from mmsr_core.modalities import MODALITIES
-
-ROWS = {row.name: row for row in MODALITIES}
+from mmsr_core.modalities.readers import ROWS
 
 
 class Extractors(Handlers):

@@ -18,13 +18,12 @@ from app.page import Page
 from app.visit import Visit
 from app.widgets import Upload
 from mmsr_core import compare
-from mmsr_core.images import Photo, open_map, open_photo
-from mmsr_core.intake import fitted
-from mmsr_core.modalities import MODALITIES
+from mmsr_core.images import Photo, open_map
+from mmsr_core.intake import taken
 from mmsr_core.modalities.palette import Palette
-from mmsr_core.modalities.readers import Access, Stopped
+from mmsr_core.modalities.readers import ROWS, Access, Stopped
+from mmsr_core.sizes import fitted
 
-ROWS = {row.name: row for row in MODALITIES}
 NAMES = tuple(ROWS)
 
 
@@ -43,7 +42,7 @@ class Maps(Handlers):
             gone = {self.page.photo_line: "", self.page.part: None, self.page.part_plan: ""}
             return {**gone, self.page.plan: texts.PLAN_EMPTY, **self.cards(visit), **self.protection(visit)}
         try:
-            photo, note = fitted(open_photo(given.path, name=given.name), self.engine.options.max_pixels)
+            photo, note = taken(given.path, self.engine.options.max_pixels, given.name)
         except ValueError as error:
             before = visit.photo
             kept = "" if before is None else " The photo before it stays in use."
@@ -252,7 +251,7 @@ class Maps(Handlers):
         value = visit.slots[name].value
         if value is None:
             raise ValueError(f"There is no {ROWS[name].label.lower()} yet; load a photo first.")
-        seen = views.data_url(views.fitted(self.engine.upscaler().see(name, value).convert("RGB"), 512))
+        seen = views.data_url(fitted(self.engine.upscaler().see(name, value).convert("RGB"), 512))
         alt = f"What the model sees of the {ROWS[name].label.lower()}"
         caption = "<figcaption>What the model sees: 256 tokens</figcaption>"
         figure = f'<figure class="seen"><img src="{seen}" alt="{alt}">{caption}</figure>'

@@ -57,6 +57,10 @@ class Page:
         """Inputs for `controls.read`."""
         return [*self.settings.values(), self.new_seed]
 
+    def planned(self) -> list[Any]:
+        """Inputs for `Handlers.planned`."""
+        return [self.visit, self.part, *self.values()]
+
     def plans(self) -> list[Any]:
         """The cost lines."""
         return [self.plan, self.part_plan]

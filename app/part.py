@@ -12,6 +12,7 @@ from PIL import Image
 from app import views
 from app.visit import Finished, Slot
 from mmsr_core.images import MIN_SIDE, Photo
+from mmsr_core.sizes import fitted
 
 SIDES = (96, 128, 192, 256)  # px of the photo
 USUAL = 192  # of these the one a photo starts with
@@ -23,7 +24,7 @@ def shown(photo: Photo | None, box: Box | None = None) -> dict[str, Any] | None:
     if photo is None:
         return None
     left, top, right, _ = middle(photo.rgb.size) if box is None else box
-    src = views.data_url(views.fitted(views.on_checks(photo.rgb, photo.alpha), views.EDITOR_SIDE), lossless=False)
+    src = views.data_url(fitted(views.on_checks(photo.rgb, photo.alpha), views.EDITOR_SIDE), lossless=False)
     return {"src": src, "size": list(photo.rgb.size), "box": [left, top, right - left]}
 
 

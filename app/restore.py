@@ -18,8 +18,8 @@ from app.run import Run, picture
 from app.starts import KEPT, OWN, STARTS, SUFFIXES
 from app.visit import Visit
 from app.widgets import Upload
-from mmsr_core.images import Photo, open_photo, read_recipe
-from mmsr_core.intake import fitted
+from mmsr_core.images import Photo, read_recipe
+from mmsr_core.intake import shrunk, taken
 from mmsr_core.recipe import Recipe
 from mmsr_core.settings import Settings
 
@@ -58,7 +58,7 @@ class Restore(Handlers):
         given = visit.pending
         if given is None:
             return None
-        photo, note = fitted(open_photo(given.path, name=given.name), self.engine.options.max_pixels)
+        photo, note = taken(given.path, self.engine.options.max_pixels, given.name)
         return {**self.maps.use(visit, photo, note, *values), self.page.as_photo: gr.Button(visible=False)}
 
     @guarded
@@ -67,9 +67,8 @@ class Restore(Handlers):
         run = visit.finished
         rgb, alpha = picture(run), run.photo.alpha
         alpha = None if alpha is None else alpha.resize(rgb.size, Image.Resampling.BICUBIC)
-        name = f"{run.stem}-x{run.settings.scale}.png"
-        photo = replace(run.photo, rgb=rgb, alpha=alpha, name=name, source_format="Result", bits=8)
-        return self.maps.use(visit, *fitted(photo, self.engine.options.max_pixels), *values)
+        photo = replace(run.photo, rgb=rgb, alpha=alpha, name=run.file_name("png"), source_format="Result", bits=8)
+        return self.maps.use(visit, *shrunk(photo, self.engine.options.max_pixels), *values)
 
     @guarded
     def upload(self, visit: Visit, path: str | None) -> Changes:

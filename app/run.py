@@ -163,9 +163,8 @@ class Run(Job):
 
     def write(self, visit: Visit, form: str) -> Path:
         run = visit.finished
-        path = visit.folder / f"{run.stem}-x{run.settings.scale}.{form}"
-        wanted = {"strip_gps": run.settings.strip_gps, "long_side": run.settings.long_side}
-        data = encode(picture(run), run.photo, form, recipe(run).to_json(), **wanted)
+        path = visit.folder / run.file_name(form)
+        data = encode(picture(run), run.photo, form, recipe(run).to_json(), **run.settings.of_file())
         path.write_bytes(data)
         return path
 

@@ -17,6 +17,7 @@ from PIL import Image, ImageFilter
 from mmsr_core import compare
 from mmsr_core.images import Photo
 from mmsr_core.modalities import MODALITIES
+from mmsr_core.sizes import fitted
 
 PNG_PIXELS = 1_500_000  # larger pictures travel to the page as WebP; downloads are always exact
 NEAREST = Image.Resampling.NEAREST
@@ -59,14 +60,6 @@ def from_data_url(url: str) -> Image.Image:
     if max(image.size) > 2 * EDITOR_SIDE:
         raise ValueError(f"map: got {image.width}x{image.height} px, wanted at most {2 * EDITOR_SIDE} px a side")
     return image.convert("RGB")
-
-
-def fitted(image: Image.Image, side: int, resample: Image.Resampling = Image.Resampling.LANCZOS) -> Image.Image:
-    """The picture with its longest side at most `side`."""
-    if max(image.size) <= side:
-        return image
-    scale = side / max(image.size)
-    return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), resample)
 
 
 def boxed(photo: Photo | None) -> Image.Image | None:

@@ -108,6 +108,10 @@ class Finished:
         """What files made of it are called, without an ending."""
         return Path(self.photo.name).stem.encode()[:STEM].decode(errors="ignore")
 
+    def file_name(self, form: str) -> str:
+        """What the result is called as a file of a format."""
+        return f"{self.stem}-x{self.settings.scale}.{form}"
+
     @property
     def origin(self) -> Finished:
         """The run of the whole photo: itself, or what a part was cut from."""

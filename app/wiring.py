@@ -132,14 +132,14 @@ def _photo(page: Page, maps: Maps, restore: Restore) -> None:
 def _read(page: Page, maps: Maps, event: gr.events.Dependency) -> None:
     """After a new photo its maps; and its cost, which nobody knew while the model was being loaded."""
     read = event.then(maps.extract_new, page.visit, page.read(), **ON_DEVICE)
-    read.then(maps.planned, [page.visit, page.part, *page.values()], page.plans(), **LATEST)
+    read.then(maps.planned, page.planned(), page.plans(), **LATEST)
 
 
 def _cards(page: Page, maps: Maps) -> None:
     for name, card in page.cards.items():
         own = [page.notice, *card.outputs()]
         switched = card.on.input(partial(maps.toggle, name=name), [page.visit, card.on], own, **LATEST)
-        switched.then(maps.planned, [page.visit, page.part, *page.values()], page.plans(), **LATEST)
+        switched.then(maps.planned, page.planned(), page.plans(), **LATEST)
         again = partial(maps.extract_again, names=(name,))
         read = [page.notice, page.status, page.photo_line, *card.outputs()]
         card.reextract.click(again, page.visit, read, **ON_DEVICE)
@@ -203,7 +203,7 @@ def stop(page: Page, job: Job) -> None:
 
 
 def _steer(page: Page, maps: Maps, restore: Restore) -> None:
-    inputs = [page.visit, page.part, *page.values()]
+    inputs = page.planned()
     for key in ("scale", "steps", "guidance", "weight", "tile", "overlap"):
         page.settings[key].change(maps.planned, inputs, page.plans(), **LATEST)
     page.part.input(maps.planned, inputs, page.plans(), **LATEST)
@@ -226,10 +226,10 @@ def _steer(page: Page, maps: Maps, restore: Restore) -> None:
 
 def _run(page: Page, run: Run) -> None:
     shown = [page.viewer, page.readout, page.attention, *page.hand_over(), page.history]
-    outputs, now = [*shown, page.photo_line, *page.card_outputs()], [page.visit, page.part, *page.values()]
+    outputs = [*shown, page.photo_line, *page.card_outputs()]
     for button, handler, place in ((page.run, run.run, []), (page.run_part, run.run_part, [page.part])):
         worked = start(page, run, button, handler, [page.visit, *place, *page.values()], outputs)
-        worked.then(run.learnt, now, [page.seed, *page.plans()], **LATEST)
+        worked.then(run.learnt, page.planned(), [page.seed, *page.plans()], **LATEST)
         button.click(None, js="() => window.choosePane('result')", api_visibility="private")
     stop(page, run)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmsr_core.images import READABLE, WRITABLE, check_target, read_recipe
+from mmsr_core.metadata import RECIPE_KEY
 from mmsr_core.order import Job, Order, Outcome, forecast_file, restore_file
 from mmsr_core.outcome import SAID
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from mmsr_core.upscaler import Upscaler
 
 MANIFEST = ".txt"  # suffix of a list of photos
-_MARKS = (b"mmsr-recipe\0", b'{"recipe": ')  # of a recipe inside a picture file, see `metadata`
+_MARKS = (RECIPE_KEY.encode() + b"\0", b'{"recipe": ')  # of a recipe inside a picture file
 _PEEK = 1 << 17  # bytes at both ends of a file, one of which holds the beginning of its recipe as a rule
 
 

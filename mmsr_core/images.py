@@ -23,6 +23,7 @@ from PIL import Image
 from mmsr_core import metadata, profiles
 from mmsr_core.decoding import DECODER_ERRORS, ImageError, decode, header, identify, read_bytes
 from mmsr_core.files import write_whole
+from mmsr_core.sizes import fitted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -148,10 +149,7 @@ def encode(
         ImageError: a format that is unknown or cannot hold the size.
     """
     suffix = "." + form.lower().lstrip(".")
-    if 0 < long_side < max(image.size):
-        factor = long_side / max(image.size)
-        size = tuple(max(1, round(side * factor)) for side in image.size)
-        image = image.resize(size, Image.Resampling.LANCZOS)
+    image = fitted(image, long_side) if long_side > 0 else image
     check_target(f"result{suffix}", image.size)
     pillow_form, default_quality, _ = WRITABLE[suffix]
     options = metadata.save_options(pillow_form, photo.exif, image.size, strip_gps, recipe_json)

@@ -17,8 +17,8 @@ from mmsr_core.compare import protect
 from mmsr_core.decoding import DECODER_ERRORS
 from mmsr_core.files import make_folder
 from mmsr_core.gather import gather_ordered, left_on, save_maps
-from mmsr_core.images import Photo, check_target, open_photo, save_photo
-from mmsr_core.intake import fitted
+from mmsr_core.images import Photo, check_target, save_photo
+from mmsr_core.intake import taken
 from mmsr_core.pace import Watch
 from mmsr_core.presets import preset
 from mmsr_core.recipe import Recipe, record
@@ -121,7 +121,7 @@ def restore_file(
     final = result.finish(settings.color)
     if region is not None:
         final = protect(final, result.bicubic, region)
-    save_photo(job.target, final, photo, recipe.to_json(), order.quality, settings.strip_gps, settings.long_side)
+    save_photo(job.target, final, photo, recipe.to_json(), order.quality, **settings.of_file())
     facts = [_sizes(job, photo, final.size), f"seed {result.seed}"]
     facts += [f"cleaned of {result.cleaned}"] if result.cleaned else []
     return Outcome(job, "done", f"{', '.join(facts)}, {time.monotonic() - started:.1f} s", result)
@@ -142,11 +142,9 @@ def forecast_file(
 
 
 def _opened(job: Job, order: Order, notify: Callable[[str], None]) -> Photo:
-    photo = open_photo(job.source)
-    if order.max_pixels is not None:
-        photo, note = fitted(photo, order.max_pixels)
-        if note:
-            notify(note)
+    photo, note = taken(job.source, order.max_pixels)
+    if note:
+        notify(note)
     check_target(job.target, tuple(side * order.settings.scale for side in photo.rgb.size))
     return photo
 

@@ -140,6 +140,10 @@ class Settings:
         """Temperature of one modality; 1.0 (neutral) where none is set."""
         return self.temperature.get(name, 1.0)
 
+    def of_file(self) -> dict[str, Any]:
+        """The knobs that are about the written file only, for `images.encode` and `images.save_photo`."""
+        return {"strip_gps": self.strip_gps, "long_side": self.long_side}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types only."""
         values = {spec.name: getattr(self, spec.name) for spec in fields(self)}
