@@ -74,7 +74,7 @@ def test_a_photo_that_comes_while_another_is_read_is_read_too(
     page: Page, engine: Engine, photo_file: Path, other_file: Path, monkeypatch: pytest.MonkeyPatch
 ):
     extract = engine.upscaler().extract
-    monkeypatch.setattr(engine.upscaler(), "extract", lambda *given: sleep(0.5) or extract(*given))
+    monkeypatch.setattr(engine.upscaler(), "extract", lambda *given: sleep(1.5) or extract(*given))
     put(page, photo_file)
     expect(page.locator("#status")).to_contain_text("Reading the photo")
     put(page, other_file)
